@@ -1,0 +1,263 @@
+"""Every refusal Evenkeel can give, split by what the caller does next.
+
+    EvenkeelError
+    |-- Transient       retry the step; the next try may work
+    |   |-- RpcUnavailable      the node did not answer
+    |   |-- RpcTimeout          the node did not answer in time
+    |   |-- RateLimited         the node asks us to slow down
+    |   |-- HeadStale           the newest block is too old to decide on
+    |   `-- ReadUnpinned        the block to read at is no longer known to the node
+    |-- Refused         drop the plan; the next head decides
+    |   |-- SimulationReverted  the batch would revert
+    |   |-- TransactionReverted the batch did revert
+    |   |-- TransactionRejected the node refused the transaction
+    |   |-- FeeCapExceeded      the market asks more than the budget allows
+    |   |-- BalanceTooLow       the sender cannot pay for the transaction
+    |   |-- PlanExpired         the plan's deadline has passed
+    |   |-- PlanInfeasible      no plan keeps every limit; names those in conflict
+    |   |-- LaneBusy            the account already has a transaction in flight
+    |   `-- NonceReplaced       somebody else used our nonce
+    |-- Untrusted       halt and page; what we were told cannot be true
+    |   |-- RpcRejected         the node answered a well-formed request with an error
+    |   |-- ReadReverted        a view that must not revert did
+    |   |-- DecodeMismatch      an answer has not the shape its ABI says
+    |   |-- ChainMismatch       the node serves another chain
+    |   |-- ContractMismatch    the code at an address is not the protocol's
+    |   |-- DeepReorg           a final transaction disappeared
+    |   |-- JournalCorrupt      the journal or record does not verify
+    |   |-- JournalUnwritable   the journal cannot be written (full disk, permissions)
+    |   |-- SignatureMismatch   a signer gave a signature that is not the account's
+    |   |-- DelegationMismatch  the account's code is not our executor
+    |   `-- ProofBroken         a postcondition did not hold after the fact
+    `-- Misconfigured   never start; the message names the key, what it held, what is allowed
+        |-- ConfigInvalid       a config key is unknown or its value not allowed
+        |-- AddressMalformed    a text is not an address
+        |-- KeyUnreadable       a key or password file is missing, too open, or wrong
+        |-- VenueUnknown        no such venue
+        |-- AccountEmpty        the account holds no position on any venue
+        `-- ToolMissing         a program of the toolchain is not installed
+
+Two levels deep. Every error carries typed fields; the message is built from them. The exit code of the
+command line is the class attribute ``exit_code`` of the first level.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class EvenkeelError(Exception):
+    """Base of all. ``fields`` are the facts, ``__str__`` the sentence, ``fix`` what to do."""
+
+    exit_code: ClassVar[int] = 1
+    fix: ClassVar[str] = ""
+    template: ClassVar[str] = ""
+
+    def __init__(self, **fields: object) -> None:
+        self.fields: dict[str, object] = fields
+        super().__init__(self.message)
+
+    @property
+    def message(self) -> str:
+        """What happened and where, from the fields, followed by the fix."""
+        try:
+            text = self.template.format(**self.fields)
+        except (KeyError, IndexError):
+            text = f"{self.template} ({', '.join(f'{k}={v}' for k, v in self.fields.items())})"
+        return f"{text} {self.fix}".strip()
+
+    @property
+    def code(self) -> str:
+        """The class name: the stable machine-readable name of the error."""
+        return type(self).__name__
+
+
+# --- first level: what the caller does -------------------------------------------------------------
+
+
+class Transient(EvenkeelError):
+    """Retry the step."""
+
+    exit_code = 3
+
+
+class Refused(EvenkeelError):
+    """Drop the plan; the next head decides."""
+
+    exit_code = 4
+
+
+class Untrusted(EvenkeelError):
+    """Halt and page."""
+
+    exit_code = 5
+
+
+class Misconfigured(EvenkeelError):
+    """Never start."""
+
+    exit_code = 2
+
+
+# --- transient -------------------------------------------------------------------------------------
+
+
+class RpcUnavailable(Transient):
+    template = "The node at {endpoint} did not answer {method}: {reason}."
+    fix = "Check that the node runs and that `rpc.url` points at it."
+
+
+class RpcTimeout(Transient):
+    template = "The node at {endpoint} did not answer {method} within {timeout_s} s."
+    fix = "Raise `rpc.timeout_s` or use a faster endpoint."
+
+
+class RateLimited(Transient):
+    template = "The node at {endpoint} limits our rate ({method}); it asks to wait {retry_after_s} s."
+    fix = "Use an endpoint with a higher limit or a longer `run.interval_s`."
+
+
+class HeadStale(Transient):
+    template = "The newest block {number} is {age_s} s old; at most {max_age_s} s are allowed."
+    fix = "Check that the node is in sync, or raise `rpc.max_head_age_s`."
+
+
+class ReadUnpinned(Transient):
+    template = "The node no longer knows block {block} ({reason}), so nothing can be read at it."
+    fix = "The next head will be read instead; if this repeats, use a node that keeps recent state."
+
+
+# --- refused ---------------------------------------------------------------------------------------
+
+
+class SimulationReverted(Refused):
+    template = "The batch for intent {intent_id} would revert: {reason}."
+    fix = "The plan was dropped; nothing was sent."
+
+
+class TransactionReverted(Refused):
+    template = "Transaction {tx_hash} of intent {intent_id} reverted: {reason}."
+    fix = "Every leg was undone on chain; the next head plans anew."
+
+
+class TransactionRejected(Refused):
+    template = "The node at {endpoint} rejected the transaction: {reason}."
+    fix = "Nothing was accepted; the next head plans anew."
+
+
+class FeeCapExceeded(Refused):
+    template = "The transaction would cost up to {cost_wei} wei; `tx.max_cost_wei` allows {cap_wei}."
+    fix = "The last attempt is kept alive; raise the cap to bid higher."
+
+
+class BalanceTooLow(Refused):
+    template = "{address} holds {balance_wei} wei and needs up to {needed_wei} wei for the transaction."
+    fix = "Send it native currency for gas."
+
+
+class PlanExpired(Refused):
+    template = "The plan for intent {intent_id} expired at {deadline_s}; the block time is {now_s}."
+    fix = "The next head plans anew."
+
+
+class PlanInfeasible(Refused):
+    template = "No plan keeps every limit; these conflict: {conflicts}."
+    fix = "Add collateral to the account, or loosen one of the limits named."
+
+
+class LaneBusy(Refused):
+    template = "{address} already has a transaction in flight (nonce {nonce}, intent {intent_id})."
+    fix = "A delegated account sends one transaction at a time; it will be replaced or awaited."
+
+
+class NonceReplaced(Refused):
+    template = "Nonce {nonce} of {address} was used by a transaction that is not ours."
+    fix = "Check who else holds the key; the intent is planned anew."
+
+
+# --- untrusted -------------------------------------------------------------------------------------
+
+
+class RpcRejected(Untrusted):
+    template = "The node at {endpoint} refused {method}: {reason} (code {rpc_code})."
+    fix = "Check that the endpoint supports this method."
+
+
+class ReadReverted(Untrusted):
+    template = "Reading {label} at {target} reverted: {reason}."
+    fix = "Check the venue's addresses in the deployment file."
+
+
+class DecodeMismatch(Untrusted):
+    template = "The answer of {label} at {target} does not decode as {expected}: {reason}."
+    fix = "The contract's ABI differs from ours; check the address, then file an issue."
+
+
+class ChainMismatch(Untrusted):
+    template = "The node at {endpoint} serves chain {actual}; `chain.id` says {expected}."
+    fix = "Point `rpc.url` at the right chain or correct `chain.id`."
+
+
+class ContractMismatch(Untrusted):
+    template = "The contract at {target} is not {expected}: {reason}."
+    fix = "Check the venue's addresses in the deployment file."
+
+
+class DeepReorg(Untrusted):
+    template = "Transaction {tx_hash} was final at block {number} and is gone."
+    fix = "Stop, compare with a second node, then start again."
+
+
+class JournalCorrupt(Untrusted):
+    template = "The journal {path} does not verify: {reason}."
+    fix = "Keep the file, restore a copy, and run `evenkeel journal --verify`; nothing is sent."
+
+
+class JournalUnwritable(Untrusted):
+    template = "The journal {path} cannot be written: {reason}."
+    fix = "Free space or mend permissions; nothing is sent without a journal."
+
+
+class SignatureMismatch(Untrusted):
+    template = "The signer answered with a signature that is not of {address}: {reason}."
+    fix = "Check that the key belongs to the configured account."
+
+
+class DelegationMismatch(Untrusted):
+    template = "The code of {address} is {actual}; it should delegate to the executor {executor}."
+    fix = "Run `evenkeel run --live --delegate`, or correct `executor.address`."
+
+
+class ProofBroken(Untrusted):
+    template = "After block {number} the postcondition {name} does not hold: {actual} against {bound}."
+    fix = "See `evenkeel journal` for the record; check the account by hand."
+
+
+# --- misconfigured ---------------------------------------------------------------------------------
+
+
+class ConfigInvalid(Misconfigured):
+    template = "Config key `{key}` is {value!r}: {reason}."
+
+
+class AddressMalformed(Misconfigured):
+    template = "{text!r} is not an address: {reason}."
+    fix = "Give 0x and 40 hex digits, with a correct checksum if letters are mixed."
+
+
+class KeyUnreadable(Misconfigured):
+    template = "The key file {path} cannot be used: {reason}."
+
+
+class VenueUnknown(Misconfigured):
+    template = "There is no venue {name!r}; known are: {known}."
+
+
+class AccountEmpty(Misconfigured):
+    template = "{address} holds no position on {venues} at block {number}."
+    fix = "Check the address and the chain."
+
+
+class ToolMissing(Misconfigured):
+    template = "{tool} is not installed ({reason})."
+    fix = "Run `evenkeel setup` (needs node 20+ with npm)."
