@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from dataclasses import dataclass
+from typing import TypeVar
 
 from agent.values.address import Address
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,3 +28,10 @@ class Answer:
 
     ok: bool
     data: bytes
+
+
+# A reading is a pure conversation with the chain: it yields batches of calls, is sent their answers in
+# the same order, and returns what it decoded. Whoever drives it decides how and at which block to ask;
+# several readings driven in step share their batches, so a snapshot costs as many round trips as the
+# longest of them, all at one block hash.
+Reading = Generator[tuple[Call, ...], tuple[Answer, ...], T]

@@ -1,0 +1,88 @@
+"""A margin account as a pure function of prices and time: what risk solves and planning protects."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import Enum
+from typing import Protocol
+
+from agent.values.address import MarketId
+from agent.values.amount import Token
+
+Prices = Mapping[MarketId, int]  # the venue's own price of each market, wad
+
+
+class CollateralKind(Enum):
+    """What one unit of the account's collateral is worth in its own margin currency: always one."""
+
+    QUOTE = "quote"
+    BASE = "base"
+
+
+class MarginAccount(Protocol):
+    """One account that can be liquidated as a whole, with every term its contract has.
+
+    All ``_wad`` amounts are in units of ``collateral_token`` at 18 decimals: for a call short that is
+    collateralised with the asset itself, equity and requirement count asset units. Adding x of the
+    collateral token raises equity by exactly x at every price and time.
+    """
+
+    @property
+    def key(self) -> str:
+        """Unique in the book, e.g. "curie:margin" or "lyra:12" (the position's key)."""
+        ...
+
+    @property
+    def venue(self) -> str: ...
+
+    @property
+    def asset(self) -> str:
+        """The underlying whose price moves this account; "ETH"."""
+        ...
+
+    @property
+    def collateral_token(self) -> Token: ...
+
+    @property
+    def collateral_kind(self) -> CollateralKind: ...
+
+    @property
+    def collateral_wad(self) -> int:
+        """The collateral posted now (not the equity)."""
+        ...
+
+    @property
+    def removable_wad(self) -> int:
+        """How much of the collateral the protocol would let us take out now, rounded down."""
+        ...
+
+    @property
+    def at_s(self) -> int:
+        """Chain time of the snapshot; the model is exact there and projects from there."""
+        ...
+
+    @property
+    def prices(self) -> Prices:
+        """The venue's own prices at the snapshot, the ones its liquidation check uses."""
+        ...
+
+    @property
+    def price_step_wad(self) -> int:
+        """The smallest price change the venue's check can see."""
+        ...
+
+    def equity_wad(self, prices: Prices, at_s: int) -> int:
+        """What the contract counts for the account, rounded as the contract rounds."""
+        ...
+
+    def requirement_wad(self, prices: Prices, at_s: int) -> int:
+        """What the contract demands, rounded as the contract rounds."""
+        ...
+
+    def is_liquidatable(self, prices: Prices, at_s: int) -> bool:
+        """The contract's predicate."""
+        ...
+
+    def binding(self, prices: Prices, at_s: int) -> str:
+        """The name of the term that rules the requirement there ("maintenance", "static floor", ...)."""
+        ...

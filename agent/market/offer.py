@@ -1,0 +1,52 @@
+"""A way to change delta, with what it costs."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from agent.values.address import MarketId
+
+
+class Offer(Protocol):
+    """A market that trades delta of ``asset`` now. Sizes are signed wads of the asset: > 0 buys."""
+
+    @property
+    def venue(self) -> str: ...
+
+    @property
+    def market(self) -> MarketId: ...
+
+    @property
+    def asset(self) -> str: ...
+
+    @property
+    def price_wad(self) -> int:
+        """The venue's marginal price before fees."""
+        ...
+
+    @property
+    def max_buy_wad(self) -> int:
+        """The most that can be bought in one transaction within the venue's own bounds (>= 0)."""
+        ...
+
+    @property
+    def max_sell_wad(self) -> int:
+        """The most that can be sold in one transaction within the venue's own bounds (>= 0)."""
+        ...
+
+    @property
+    def carry_per_day(self) -> float:
+        """Quote paid per day by one unit LONG, at the present funding (negative: the long is paid)."""
+        ...
+
+    def cost_wad(self, size_wad: int) -> int:
+        """Quote lost to fee and price impact against ``price_wad`` by trading ``size_wad`` now, >= 0."""
+        ...
+
+    def cash_need_wad(self, size_wad: int) -> int:
+        """Wallet quote needed to do the trade (negative: it brings quote in). 0 for a margined venue."""
+        ...
+
+    def margin_need_wad(self, size_wad: int) -> int:
+        """Free collateral of the venue's margin account that the trade takes up (0 for spot)."""
+        ...

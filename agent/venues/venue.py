@@ -1,0 +1,66 @@
+"""The port: what every venue says, in the same words.
+
+A venue is one folder with three files and an entry in ``deployments``:
+
+- ``reader``: which calls to make, and how their answers become the venue's frozen state (pure);
+- ``margin``: equity and requirement of one account as pure functions of prices and time;
+- ``writer``: an action as the venue's calls, with its slippage bounds and the checks that prove it.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Protocol, TypeVar
+
+from agent.market.intent import Action, Order
+from agent.market.snapshot import VenueState
+from agent.values.address import Address
+from agent.values.amount import Token
+from agent.values.block import Block
+from agent.values.call import Reading
+
+S = TypeVar("S", bound=VenueState)
+
+
+class Settlement(Enum):
+    """When an order is done."""
+
+    SAME_TX = "same transaction"
+    KEEPER = "filled later by a keeper"
+    OFFCHAIN = "signed order to a matching engine"
+
+
+class Stage(Enum):
+    """Where a venue stands in its life."""
+
+    OPEN = "open"
+    CLOSE_ONLY = "close-only"
+    ENDED = "ended"
+
+
+class Venue(Protocol[S]):
+    """One protocol deployment on one chain."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def settlement(self) -> Settlement: ...
+
+    @property
+    def stage(self) -> Stage: ...
+
+    def identify(self) -> Reading[tuple[Token, ...]]:
+        """Prove that the contracts are the protocol's (they name each other as configured).
+
+        Returns the tokens the wallet needs to be read for (quote, base). Raises ContractMismatch.
+        """
+        ...
+
+    def read(self, account: Address, block: Block) -> Reading[S]:
+        """The account's state. Raises DecodeMismatch or ReadReverted."""
+        ...
+
+    def write(self, state: S, action: Action, account: Address, deadline_s: int) -> Order:
+        """The action as calls and checks. Pure. Raises VenueUnknown on an action it cannot do."""
+        ...
