@@ -11,7 +11,7 @@ from agent.values.check import Check
 
 @dataclass(frozen=True, slots=True)
 class Trade:
-    """Buy (> 0) or sell ``size_wad`` of the asset at an average price, fees included, no worse than the limit."""
+    """Buy (> 0) or sell ``size_wad`` of the asset at an average price, fees in, no worse than the limit."""
 
     venue: str
     market: MarketId

@@ -93,11 +93,11 @@ def from_decimal(value: Decimal | str | int, decimals: int = 18) -> int:
 
 def to_float(raw: int, decimals: int = 18) -> float:
     """Into the float world (pricing, Greeks, the solver's first guess). Never the way into calldata."""
-    return raw / 10**decimals
+    return raw / float(10**decimals)
 
 
 def from_float(value: float, decimals: int = 18) -> int:
     """The one gate back from floats: refuses NaN and infinity. Results are guesses, never calldata as is."""
     if not math.isfinite(value):
         raise ValueError(f"not a finite number: {value}")
-    return int(round(value * 10**decimals))
+    return round(value * 10**decimals)
