@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 
 from agent.values.address import MarketId
 from agent.values.call import Call
 from agent.values.check import Check
+
+
+class Urgency(Enum):
+    """How much it matters to be in the next block; decides what is bid for it."""
+
+    HOUSEKEEPING = "housekeeping"
+    NORMAL = "normal"
+    RESCUE = "rescue"
 
 
 @dataclass(frozen=True, slots=True)

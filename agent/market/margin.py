@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import Enum
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from agent.values.address import MarketId
 from agent.values.amount import Token
@@ -85,4 +85,13 @@ class MarginAccount(Protocol):
 
     def binding(self, prices: Prices, at_s: int) -> str:
         """The name of the term that rules the requirement there ("maintenance", "static floor", ...)."""
+        ...
+
+
+@runtime_checkable
+class TradableAccount(MarginAccount, Protocol):
+    """A margin account whose positions can be traded: it can say what it would be afterwards."""
+
+    def traded(self, market: MarketId, size_wad: int, price_wad: int) -> MarginAccount:
+        """The same account after buying (> 0) or selling ``size_wad`` at ``price_wad``, fees in the price."""
         ...

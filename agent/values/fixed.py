@@ -100,4 +100,4 @@ def from_float(value: float, decimals: int = 18) -> int:
     """The one gate back from floats: refuses NaN and infinity. Results are guesses, never calldata as is."""
     if not math.isfinite(value):
         raise ValueError(f"not a finite number: {value}")
-    return round(value * 10**decimals)
+    return round(value * float(10**decimals))

@@ -1,0 +1,228 @@
+"""Assessment in, plans out: keep delta inside its band and every margin account above its floor."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from agent.errors import PlanInfeasible
+from agent.market.intent import Action, AddCollateral, Order, Reduce, RemoveCollateral, Trade, Urgency
+from agent.market.margin import MarginAccount, TradableAccount
+from agent.market.offer import Offer
+from agent.market.snapshot import Snapshot
+from agent.planning.allocation import Fill, allocate
+from agent.planning.policy import Policy
+from agent.planning.treasury import Treasury, fund
+from agent.risk.assessment import Assessment
+from agent.values.address import Address, IntentId
+from agent.values.call import Call
+from agent.values.check import Check, Term
+from agent.values.fixed import WAD, decimal, from_float, mul_up, ratio_up, rescale_down
+
+Writer = Callable[[Action], Order]
+
+_BALANCE_OF = bytes.fromhex("70a08231")  # ERC-20 balanceOf(address)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One batch: all of it happens in one transaction or none of it does.
+
+    ``reasons`` say which limit asked for it; ``unmet`` which limits it cannot restore (empty is whole).
+    ``delta_after_wad`` per asset and ``cost_wad`` (quote) are what the plan expects.
+    """
+
+    intent_id: IntentId
+    deadline_s: int
+    urgency: Urgency
+    actions: tuple[Action, ...]
+    calls: tuple[Call, ...]
+    pre: tuple[Check, ...]
+    post: tuple[Check, ...]
+    reasons: tuple[str, ...]
+    unmet: tuple[str, ...]
+    delta_after_wad: Mapping[str, int]
+    cost_wad: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Draft:
+    actions: tuple[Action, ...]
+    reasons: tuple[str, ...]
+    unmet: tuple[str, ...]
+    delta_after_wad: Mapping[str, int]
+    cost_wad: int
+    urgency: Urgency
+
+
+def plan(
+    snapshot: Snapshot,
+    assessment: Assessment,
+    policy: Policy,
+    writers: Mapping[str, Writer],
+    intent_id: IntentId,
+) -> tuple[Plan, ...]:
+    """The plans to try, best first; empty when every limit holds.
+
+    The first does everything that is due. The others are its parts (collateral alone, hedge alone), for
+    the case that a venue refuses one leg: a rescue is never lost because a hedge cannot trade, nor the
+    other way round. All carry the same intent id, so at most one of them can ever happen.
+    Raises PlanInfeasible when a limit is broken and nothing at all can be done about it.
+    """
+    drafts = []
+    for with_hedge, with_margin in ((True, True), (False, True), (True, False)):
+        draft = _draft(snapshot, assessment, policy, with_hedge, with_margin)
+        if draft.actions and all(draft.actions != other.actions for other in drafts):
+            drafts.append(draft)
+        if with_hedge and with_margin:
+            if not draft.actions and draft.unmet:
+                raise PlanInfeasible(conflicts="; ".join(draft.unmet))
+            if not draft.actions:
+                return ()
+    return tuple(_write(draft, snapshot, policy, writers, intent_id) for draft in drafts)
+
+
+def _draft(
+    snapshot: Snapshot, assessment: Assessment, policy: Policy, with_hedge: bool, with_margin: bool
+) -> _Draft:
+    """Decide the actions, in the order they have to happen: take out, close, trade, pay in."""
+    treasury = Treasury.of(snapshot, policy)
+    deltas = {asset: from_float(greeks.delta) for asset, greeks in assessment.by_asset.items()}
+    reasons: list[str] = []
+    unmet: list[str] = []
+
+    trades: list[Trade] = []
+    accounts: dict[str, MarginAccount] = {account.key: account for account in snapshot.margins}
+    cost_wad = 0
+    if with_hedge:
+        for asset, delta_wad in deltas.items():
+            if abs(delta_wad) <= max(policy.trigger_wad(asset), policy.min_trade_wad):
+                continue
+            fills, unfilled_wad = _hedge(snapshot, policy, treasury, asset, -delta_wad)
+            for fill in fills:
+                trades.append(_trade(fill, policy))
+                cost_wad += fill.cost_wad
+                deltas[asset] += fill.size_wad
+                _apply(accounts, fill, trades[-1])
+                treasury = treasury.spend(fill.offer.cash_need_wad(fill.size_wad))
+            if fills:
+                reasons.append(f"net delta {asset} {decimal(delta_wad):.4f} beyond its trigger")
+            if abs(unfilled_wad) > policy.band_wad(asset):
+                unmet.append(f"delta band {asset}: no venue can trade {decimal(unfilled_wad):.4f} now")
+
+    moves: tuple[Action, ...] = ()
+    if with_margin:
+        funding = fund(accounts, snapshot, policy, treasury)
+        moves, unmet_floors = funding.actions, funding.unmet
+        reasons += funding.reasons
+        unmet += unmet_floors
+        for asset, change_wad in funding.delta_change_wad.items():
+            deltas[asset] = deltas.get(asset, 0) + change_wad
+
+    urgency = Urgency.RESCUE if any(isinstance(m, (AddCollateral, Reduce)) for m in moves) else Urgency.NORMAL
+    out = [m for m in moves if isinstance(m, (RemoveCollateral, Reduce))]
+    into = [m for m in moves if isinstance(m, AddCollateral)]
+    # A hedge may need the margin that is paid in for it, so its venue's top-up goes first.
+    hedged = {trade.venue for trade in trades}
+    first = [m for m in into if m.venue in hedged]
+    last = [m for m in into if m.venue not in hedged]
+    return _Draft(
+        (*out, *first, *trades, *last), tuple(reasons), tuple(unmet), dict(deltas), cost_wad, urgency
+    )
+
+
+def _hedge(
+    snapshot: Snapshot, policy: Policy, treasury: Treasury, asset: str, size_wad: int
+) -> tuple[tuple[Fill, ...], int]:
+    offers = [o for state in snapshot.venues for o in state.offers if o.asset == asset]
+
+    def capacity(offer: Offer, sign: int) -> int:
+        per_unit = offer.margin_need_wad(sign * WAD)
+        if per_unit > 0:
+            free = sum(a.removable_wad for a in snapshot.margins if a.venue == offer.venue)
+            return (free + treasury.cash_wad) * WAD // per_unit
+        return treasury.spot_capacity_wad(asset, sign, offer.price_wad)
+
+    done = allocate(size_wad, offers, float(policy.holding_hours), capacity)
+    fills = tuple(f for f in done.fills if abs(f.size_wad) >= policy.min_trade_wad)
+    return fills, size_wad - sum(f.size_wad for f in fills)
+
+
+def _trade(fill: Fill, policy: Policy) -> Trade:
+    size, offer = fill.size_wad, fill.offer
+    per_unit_wad = ratio_up(offer.cost_wad(size), abs(size))
+    average_wad = offer.price_wad + (per_unit_wad if size > 0 else -per_unit_wad)
+    return Trade(offer.venue, offer.market, size, policy.worse_price_wad(average_wad, size))
+
+
+def _apply(accounts: dict[str, MarginAccount], fill: Fill, trade: Trade) -> None:
+    """Judge the venue's margin account as it will be after the fill, at the limit price."""
+    for key, account in accounts.items():
+        if (
+            account.venue == trade.venue
+            and isinstance(account, TradableAccount)
+            and fill.offer.market in account.prices
+        ):
+            accounts[key] = account.traded(trade.market, trade.size_wad, trade.limit_price_wad)
+
+
+def _write(
+    draft: _Draft,
+    snapshot: Snapshot,
+    policy: Policy,
+    writers: Mapping[str, Writer],
+    intent_id: IntentId,
+) -> Plan:
+    orders = [writers[action.venue](action) for action in draft.actions]
+    return Plan(
+        intent_id=intent_id,
+        deadline_s=snapshot.block.timestamp_s + policy.deadline_s,
+        urgency=draft.urgency,
+        actions=draft.actions,
+        calls=tuple(call for order in orders for call in order.calls),
+        pre=tuple(check for order in orders for check in order.pre),
+        post=(*(check for order in orders for check in order.post), *_spend_checks(draft, snapshot)),
+        reasons=draft.reasons,
+        unmet=draft.unmet,
+        delta_after_wad=draft.delta_after_wad,
+        cost_wad=draft.cost_wad,
+    )
+
+
+def _spend_checks(draft: _Draft, snapshot: Snapshot) -> tuple[Check, ...]:
+    """The wallet may not end with less of a collateral token than the plan's worst case says."""
+    spent: dict[Address, int] = {}
+    accounts = {account.key: account for account in snapshot.margins}
+    offers = {o.market: o for state in snapshot.venues for o in state.offers}
+    quote = quote_token(snapshot)
+    for action in draft.actions:
+        if isinstance(action, AddCollateral):
+            token = accounts[action.key].collateral_token.address
+            spent[token] = spent.get(token, 0) + action.amount_wad
+        elif isinstance(action, Reduce) and quote is not None:
+            spent[quote] = spent.get(quote, 0) + action.max_cost_wad
+        elif isinstance(action, Trade) and quote is not None:
+            need = offers[action.market].cash_need_wad(action.size_wad)
+            if need > 0:
+                worst = mul_up(action.size_wad, action.limit_price_wad)
+                spent[quote] = spent.get(quote, 0) + worst
+    checks = []
+    for amount in snapshot.wallet.balances:
+        token = amount.token.address
+        if spent.get(token, 0) <= 0:
+            continue
+        # one unit of the token's last place is left to its own rounding
+        lower = amount.raw - rescale_down(spent[token], 18, amount.token.decimals) - 1
+        data = _BALANCE_OF + bytes(12) + bytes.fromhex(snapshot.account[2:])
+        checks.append(
+            Check(f"wallet {amount.token.symbol} at least", (Term(token, data),), lower=max(lower, 0))
+        )
+    return tuple(checks)
+
+
+def quote_token(snapshot: Snapshot) -> Address | None:
+    """The token that margin accounts with quote collateral are paid in (the first one's)."""
+    for account in snapshot.margins:
+        if account.collateral_kind.value == "quote":
+            return account.collateral_token.address
+    return None
