@@ -13,7 +13,7 @@ SLICES = 32
 
 @dataclass(frozen=True, slots=True)
 class Fill:
-    """``size_wad`` of the asset traded on one offer; ``cost_wad`` quote for fee, impact and expected carry."""
+    """``size_wad`` of the asset traded on one offer; ``cost_wad`` quote for fee, impact and carry."""
 
     offer: Offer
     size_wad: int
