@@ -17,7 +17,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self
 
 from agent.errors import RpcTimeout, RpcUnavailable, ToolMissing
 from agent.sim.node import Node
@@ -71,7 +70,7 @@ class Anvil:
         self._options = options or AnvilOptions()
         self._ready_s = ready_s
         self._process: subprocess.Popen[bytes] | None = None
-        self._log = tempfile.TemporaryFile()
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - as long as the process
         self.url = ""
 
     def __enter__(self) -> Node:
@@ -112,7 +111,7 @@ class Anvil:
                 stdin=subprocess.DEVNULL,
                 stdout=self._log,
                 stderr=self._log,
-                preexec_fn=_DIE_WITH_PARENT,
+                preexec_fn=_DIE_WITH_PARENT,  # noqa: PLW1509 - one C call, bound beforehand
             )
         except OSError as error:
             raise ToolMissing(tool=str(self._program), reason=str(error)) from error

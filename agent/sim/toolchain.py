@@ -18,7 +18,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -47,7 +47,7 @@ class Artifact:
     bytecode: str
     link_references: dict[str, dict[str, list[dict[str, int]]]]
 
-    def linked(self, libraries: dict[str, str]) -> bytes:
+    def linked(self, libraries: Mapping[str, str]) -> bytes:
         """Creation code with every library placeholder replaced. Raises KeyError naming a missing one."""
         code = self.bytecode.removeprefix("0x")
         for by_name in self.link_references.values():

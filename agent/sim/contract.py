@@ -1,0 +1,307 @@
+"""A contract of our own chain: encode, call, send, and read events, by its published ABI.
+
+Numbers stay ints and structs become dicts by field name. Sending goes through the node's own dev keys (or an
+impersonated address), one transaction per block and awaited, so that a script's order is the chain's order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import cast
+
+from eth_abi import abi as codec
+from eth_abi.exceptions import DecodingError
+from eth_utils.address import to_checksum_address
+from eth_utils.crypto import keccak
+
+from agent.errors import DecodeMismatch, ReadReverted, RpcRejected, TransactionReverted
+from agent.sim.node import Node, quantity
+from agent.sim.toolchain import Artifact
+from agent.values.address import Address, parse_address
+
+GAS_LIMIT = 15_000_000
+ERROR_STRING = bytes.fromhex("08c379a0")  # Error(string)
+PANIC = bytes.fromhex("4e487b71")  # Panic(uint256)
+
+Entry = Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """A mined transaction. ``logs`` as the node words them."""
+
+    tx_hash: str
+    block_number: int
+    gas_used: int
+    logs: list[dict[str, object]]
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    name: str
+    selector: bytes
+    inputs: tuple[Entry, ...]
+    outputs: tuple[Entry, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    name: str
+    topic: str
+    inputs: tuple[Entry, ...]
+
+
+class Abi:
+    """An ABI, parsed once."""
+
+    def __init__(self, entries: Sequence[Entry]) -> None:
+        self.functions: dict[str, list[Function]] = {}
+        self.events: dict[str, Event] = {}
+        self.errors: dict[bytes, Function] = {}
+        self.constructor: tuple[Entry, ...] = ()
+        for entry in entries:
+            inputs = _parts(entry, "inputs")
+            name = str(entry.get("name", ""))
+            signature = f"{name}({','.join(_type(part) for part in inputs)})"
+            digest = keccak(text=signature)
+            if entry["type"] == "function":
+                function = Function(name, digest[:4], inputs, _parts(entry, "outputs"))
+                self.functions.setdefault(name, []).append(function)
+                self.functions.setdefault(signature, []).append(function)
+            elif entry["type"] == "event":
+                self.events[name] = Event(name, "0x" + digest.hex(), inputs)
+            elif entry["type"] == "error":
+                self.errors[digest[:4]] = Function(name, digest[:4], inputs, ())
+            elif entry["type"] == "constructor":
+                self.constructor = inputs
+
+    def function(self, name: str, arguments: int) -> Function:
+        """By name and number of arguments, or by full signature where that is ambiguous."""
+        found = [f for f in self.functions.get(name, []) if len(f.inputs) == arguments]
+        if len(found) != 1:
+            raise LookupError(f"{len(found)} functions {name} of {arguments} arguments")
+        return found[0]
+
+
+@dataclass
+class Chain:
+    """Our chain and every custom error known on it, so that a revert has a name."""
+
+    node: Node
+    errors: dict[bytes, Function] = field(default_factory=dict)
+
+    def at(self, name: str, address: str, abi: Abi) -> Contract:
+        """An existing contract."""
+        self.errors.update(abi.errors)
+        return Contract(self, name, parse_address(address), abi)
+
+    def deploy(
+        self, sender: str, artifact: Artifact, *args: object, libraries: Mapping[str, str] | None = None
+    ) -> Contract:
+        """Create a contract from its artifact. Raises TransactionReverted."""
+        abi = Abi(artifact.abi)
+        data = artifact.linked(libraries or {}) + _encode(abi.constructor, args)
+        receipt = self._send(sender, None, data, f"new {artifact.name}", 0)
+        return self.at(artifact.name, str(receipt["contractAddress"]), abi)
+
+    def send(self, sender: str, target: str, data: bytes, label: str, value_wei: int = 0) -> Receipt:
+        """Send and await success. Raises TransactionReverted with the reason."""
+        raw = self._send(sender, target, data, label, value_wei)
+        return Receipt(
+            str(raw["transactionHash"]),
+            quantity(raw["blockNumber"]),
+            quantity(raw["gasUsed"]),
+            cast(list[dict[str, object]], raw["logs"]),
+        )
+
+    def _send(
+        self, sender: str, target: str | None, data: bytes, label: str, value_wei: int
+    ) -> dict[str, object]:
+        tx: dict[str, object] = {"from": sender, "data": "0x" + data.hex(), "gas": hex(GAS_LIMIT)}
+        if target is not None:
+            tx["to"] = target
+        if value_wei:
+            tx["value"] = hex(value_wei)
+        receipt = cast(dict[str, object], self.node.request("eth_sendTransactionSync", tx))
+        if receipt["status"] != "0x1":
+            before = hex(quantity(receipt["blockNumber"]) - 1)
+            raise TransactionReverted(
+                tx_hash=receipt["transactionHash"], intent_id=label, reason=self._why(tx, before)
+            )
+        return receipt
+
+    def _why(self, tx: dict[str, object], tag: str) -> str:
+        try:
+            self.node.request("eth_call", tx, tag)
+        except RpcRejected as error:
+            return self.reason(error)
+        return "it does not revert when called again"
+
+    def reason(self, error: RpcRejected) -> str:
+        """The revert in words: the require string, or the custom error with its values."""
+        data = error.fields.get("data")
+        if not isinstance(data, str) or len(data) < 10:
+            return str(error.fields.get("reason", ""))
+        raw = bytes.fromhex(data.removeprefix("0x"))
+        if raw[:4] == ERROR_STRING:
+            return str(codec.decode(["string"], raw[4:])[0])
+        if raw[:4] == PANIC:
+            return f"Panic({codec.decode(['uint256'], raw[4:])[0]:#x})"
+        known = self.errors.get(raw[:4])
+        if known is None:
+            return f"unknown error {data}"
+        values = _decode(known.inputs, raw[4:], "", known.name)
+        return f"{known.name}({', '.join(str(value) for value in values)})"
+
+
+@dataclass(frozen=True)
+class Contract:
+    """One address with its ABI."""
+
+    chain: Chain
+    name: str
+    address: Address
+    abi: Abi
+
+    def encode(self, function: str, *args: object) -> bytes:
+        """Calldata. Structs may be tuples in ABI order or dicts by field name."""
+        found = self.abi.function(function, len(args))
+        return found.selector + _encode(found.inputs, args)
+
+    def call(
+        self, function: str, *args: object, sender: str | None = None, block: str = "latest"
+    ) -> list[object]:
+        """All outputs of an eth_call. Raises ReadReverted with the contract's reason."""
+        found = self.abi.function(function, len(args))
+        data = found.selector + _encode(found.inputs, args)
+        tx: dict[str, object] = {"to": self.address, "data": "0x" + data.hex(), "gas": hex(GAS_LIMIT)}
+        if sender is not None:
+            tx["from"] = sender
+        try:
+            answer = str(self.chain.node.request("eth_call", tx, block))
+        except RpcRejected as error:
+            raise ReadReverted(
+                label=f"{self.name}.{function}", target=self.address, reason=self.chain.reason(error)
+            ) from error
+        return _decode(found.outputs, bytes.fromhex(answer[2:]), self.address, f"{self.name}.{function}")
+
+    def integer(self, function: str, *args: object, sender: str | None = None, block: str = "latest") -> int:
+        """The first output, an int."""
+        return cast(int, self.call(function, *args, sender=sender, block=block)[0])
+
+    def at(self, function: str, *args: object) -> Address:
+        """The first output, an address."""
+        return parse_address(str(self.call(function, *args)[0]))
+
+    def truth(self, function: str, *args: object) -> bool:
+        """The first output, a bool."""
+        return self.call(function, *args)[0] is True
+
+    def record(self, function: str, *args: object) -> dict[str, object]:
+        """The first output if it is a struct, else all named outputs."""
+        values = self.call(function, *args)
+        if len(values) == 1 and isinstance(values[0], dict):
+            return values[0]
+        outputs = self.abi.function(function, len(args)).outputs
+        return {str(part["name"]): value for part, value in zip(outputs, values, strict=True)}
+
+    def records(self, function: str, *args: object) -> list[dict[str, object]]:
+        """The first output, a list of structs."""
+        return cast(list[dict[str, object]], self.call(function, *args)[0])
+
+    def send(self, sender: str, function: str, *args: object, value_wei: int = 0) -> Receipt:
+        """Send and await success. Raises TransactionReverted with the contract's reason."""
+        data = self.encode(function, *args)
+        return self.chain.send(sender, self.address, data, f"{self.name}.{function}", value_wei)
+
+    def events(self, logs: Iterable[Mapping[str, object]], name: str) -> list[dict[str, object]]:
+        """This contract's events ``name`` among ``logs``, as dicts by field name."""
+        event = self.abi.events[name]
+        found = []
+        for log in logs:
+            topics = cast(list[str], log["topics"])
+            if str(log["address"]).lower() != self.address.lower() or not topics or topics[0] != event.topic:
+                continue
+            found.append(self._event(event, topics[1:], str(log["data"])))
+        return found
+
+    def _event(self, event: Event, topics: list[str], data: str) -> dict[str, object]:
+        indexed = [part for part in event.inputs if part["indexed"] is True]
+        plain = [part for part in event.inputs if part["indexed"] is not True]
+        words = bytes.fromhex("".join(topic[2:] for topic in topics))
+        values = dict(
+            zip((p["name"] for p in indexed), _decode(indexed, words, self.address, event.name), strict=True)
+        )
+        body = bytes.fromhex(data[2:])
+        values |= dict(
+            zip((p["name"] for p in plain), _decode(plain, body, self.address, event.name), strict=True)
+        )
+        return {str(part["name"]): values[part["name"]] for part in event.inputs}
+
+    def logs(self, name: str, from_block: int, to_block: int | None = None) -> list[dict[str, object]]:
+        """This contract's events ``name`` in a range of blocks, by eth_getLogs."""
+        query = {
+            "address": self.address,
+            "topics": [self.abi.events[name].topic],
+            "fromBlock": hex(from_block),
+            "toBlock": hex(to_block) if to_block is not None else "latest",
+        }
+        raw = self.chain.node.request("eth_getLogs", query)
+        return self.events(cast(list[dict[str, object]], raw), name)
+
+
+def bytes32(text: str) -> bytes:
+    """ASCII text padded with zeros, as Solidity's string literals in a bytes32."""
+    return text.encode("ascii").ljust(32, b"\0")
+
+
+def _parts(entry: Entry, key: str) -> tuple[Entry, ...]:
+    return tuple(cast(Sequence[Entry], entry.get(key, ())))
+
+
+def _type(part: Entry) -> str:
+    kind = str(part["type"])
+    if not kind.startswith("tuple"):
+        return kind
+    inner = ",".join(_type(inner) for inner in _parts(part, "components"))
+    return f"({inner}){kind.removeprefix('tuple')}"
+
+
+def _encode(parts: Sequence[Entry], values: Sequence[object]) -> bytes:
+    shaped = [_shape(part, value) for part, value in zip(parts, values, strict=True)]
+    return bytes(codec.encode([_type(part) for part in parts], shaped))
+
+
+def _shape(part: Entry, value: object) -> object:
+    """Structs given as dicts become tuples in ABI order; a missing or surplus field raises."""
+    kind = str(part["type"])
+    if kind == "tuple" and isinstance(value, dict):
+        fields = _parts(part, "components")
+        if {str(inner["name"]) for inner in fields} != set(value):
+            raise ValueError(f"{part['name']} has fields {[inner['name'] for inner in fields]}")
+        return tuple(_shape(inner, value[str(inner["name"])]) for inner in fields)
+    return value
+
+
+def _decode(parts: Sequence[Entry], data: bytes, target: str, label: str) -> list[object]:
+    try:
+        values = codec.decode([_type(part) for part in parts], data)
+    except (DecodingError, OverflowError) as error:
+        kinds = ",".join(_type(part) for part in parts)
+        raise DecodeMismatch(label=label, target=target, expected=kinds, reason=str(error)) from error
+    return [_name(part, value) for part, value in zip(parts, values, strict=True)]
+
+
+def _name(part: Entry, value: object) -> object:
+    kind = str(part["type"])
+    if kind.endswith("]"):
+        element = {**part, "type": kind[: kind.rindex("[")]}
+        return [_name(element, item) for item in cast(Sequence[object], value)]
+    if kind == "tuple":
+        fields = _parts(part, "components")
+        items = cast(Sequence[object], value)
+        return {str(inner["name"]): _name(inner, item) for inner, item in zip(fields, items, strict=True)}
+    if kind == "address":
+        return to_checksum_address(str(value))
+    return value

@@ -1,0 +1,173 @@
+"""Perpetual Protocol v2 (Curie) on our chain, from its published artifacts, with one market.
+
+The order is the one the contracts demand: each ``initialize`` checks that its arguments are contracts, the
+quote token's address must lie above the base token's, and the pool must exist before the market is added.
+Margin checks revert (``OLD``) until the pool's oracle holds 30 minutes: the caller warps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+from agent.sim.contract import Abi, Chain, Contract
+from agent.sim.deploy.system import System
+from agent.sim.tick import sqrt_price_x96
+from agent.sim.toolchain import Toolchain
+from agent.values.fixed import WAD
+
+POOL_FEE = 3000  # 0.3 %, in parts per million
+MARKET_FEE = 1000  # what a trader pays, 0.1 %
+INSURANCE_FEE = 100_000  # share of the fee that goes to the insurance fund, 10 %
+MAX_TICKS_PER_BLOCK = 1000  # the protocol's own upper limit; 0 would pause the market
+TWAP_INTERVAL_S = 900
+FEED_TIMEOUT_S = 10 * 86_400
+MAX_UINT = 2**256 - 1
+WARM_UP_S = 1801
+
+
+@dataclass(frozen=True)
+class Curie(System):
+    """The contracts of one deployment."""
+
+    clearing_house: Contract
+    account_balance: Contract
+    vault: Contract
+    exchange: Contract
+    config: Contract
+    market_registry: Contract
+    order_book: Contract
+    insurance_fund: Contract
+    collateral_manager: Contract
+    delegate_approval: Contract
+    base: Contract
+    quote: Contract
+    pool: Contract
+    factory: Contract
+    feed: Contract
+    dispatcher: Contract
+
+    SOURCES: ClassVar[Mapping[str, tuple[str, str]]] = {
+        "clearing_house": ("curie", "ClearingHouse"),
+        "account_balance": ("curie", "AccountBalance"),
+        "vault": ("curie", "Vault"),
+        "exchange": ("curie", "Exchange"),
+        "config": ("curie", "ClearingHouseConfig"),
+        "market_registry": ("curie", "MarketRegistry"),
+        "order_book": ("curie", "OrderBook"),
+        "insurance_fund": ("curie", "InsuranceFund"),
+        "collateral_manager": ("curie", "CollateralManager"),
+        "delegate_approval": ("curie", "DelegateApproval"),
+        "base": ("curie", "BaseToken"),
+        "quote": ("curie", "QuoteToken"),
+        "pool": ("uniswap-core", "UniswapV3Pool"),
+        "factory": ("uniswap-core", "UniswapV3Factory"),
+        "feed": ("perp-oracle", "ChainlinkPriceFeedV3"),
+        "dispatcher": ("perp-oracle", "PriceFeedDispatcher"),
+    }
+
+
+def deploy(
+    chain: Chain, toolchain: Toolchain, owner: str, settlement: Contract, aggregator: Contract, spot_wad: int
+) -> Curie:
+    """All contracts and one ETH market at ``spot_wad``; liquidity comes later, after the warm-up."""
+
+    def create(name: str, *args: object) -> Contract:
+        return Curie.create(chain, toolchain, owner, name, *args)
+
+    factory = create("factory")
+    config = create("config")
+    config.send(owner, "initialize")
+    base = create("base")
+    quote = create("quote")
+    while int(quote.address, 16) < int(base.address, 16):  # the registry refuses the other order: MR_IB
+        quote = create("quote")
+    quote.send(owner, "initialize", "vUSD", "vUSD")
+    registry, order_book, insurance = (
+        create("market_registry"),
+        create("order_book"),
+        create("insurance_fund"),
+    )
+    registry.send(owner, "initialize", factory.address, quote.address)
+    order_book.send(owner, "initialize", registry.address)
+    insurance.send(owner, "initialize", settlement.address)
+    exchange = create("exchange")
+    exchange.send(owner, "initialize", registry.address, order_book.address, config.address)
+    order_book.send(owner, "setExchange", exchange.address)
+    balance = create("account_balance")
+    balance.send(owner, "initialize", config.address, order_book.address)
+    exchange.send(owner, "setAccountBalance", balance.address)
+    vault = create("vault")
+    vault.send(owner, "initialize", insurance.address, config.address, balance.address, exchange.address)
+    insurance.send(owner, "setVault", vault.address)
+    balance.send(owner, "setVault", vault.address)
+    collateral = create("collateral_manager")
+    collateral.send(
+        owner,
+        "initialize",
+        config.address,
+        vault.address,
+        5,
+        750_000,
+        500_000,
+        2_000,
+        30_000,
+        10_000 * WAD,
+        500 * WAD,
+    )
+    vault.send(owner, "setCollateralManager", collateral.address)
+    house = create("clearing_house")
+    house.send(
+        owner,
+        "initialize",
+        config.address,
+        vault.address,
+        quote.address,
+        factory.address,
+        exchange.address,
+        balance.address,
+        insurance.address,
+    )
+    for contract in (order_book, exchange, balance, registry, vault):
+        contract.send(owner, "setClearingHouse", house.address)
+    delegate = create("delegate_approval")
+    delegate.send(owner, "initialize")
+    house.send(owner, "setDelegateApproval", delegate.address)
+    config.send(owner, "setSettlementTokenBalanceCap", MAX_UINT)
+
+    feed = create("feed", aggregator.address, FEED_TIMEOUT_S, TWAP_INTERVAL_S)
+    dispatcher = create("dispatcher", feed.address)
+    base.send(owner, "initialize", "vETH", "vETH", dispatcher.address)
+    for token in (base, quote):
+        token.send(owner, "mintMaximumTo", house.address)
+    factory.send(owner, "createPool", base.address, quote.address, POOL_FEE)
+    pool_abi = Abi(toolchain.artifact(*Curie.SOURCES["pool"]).abi)
+    pool = chain.at("UniswapV3Pool", factory.at("getPool", base.address, quote.address, POOL_FEE), pool_abi)
+    pool.send(owner, "initialize", sqrt_price_x96(spot_wad))
+    pool.send(owner, "increaseObservationCardinalityNext", 400)
+    for token in (base, quote):
+        token.send(owner, "addWhitelist", house.address)
+        token.send(owner, "addWhitelist", pool.address)
+    registry.send(owner, "addPool", base.address, POOL_FEE)
+    registry.send(owner, "setFeeRatio", base.address, MARKET_FEE)
+    registry.send(owner, "setInsuranceFundFeeRatio", base.address, INSURANCE_FEE)
+    exchange.send(owner, "setMaxTickCrossedWithinBlock", base.address, MAX_TICKS_PER_BLOCK)
+    return Curie(
+        clearing_house=house,
+        account_balance=balance,
+        vault=vault,
+        exchange=exchange,
+        config=config,
+        market_registry=registry,
+        order_book=order_book,
+        insurance_fund=insurance,
+        collateral_manager=collateral,
+        delegate_approval=delegate,
+        base=base,
+        quote=quote,
+        pool=pool,
+        factory=factory,
+        feed=feed,
+        dispatcher=dispatcher,
+    )
