@@ -21,7 +21,12 @@ def main(argv: list[str]) -> int:
     code = subprocess.run(command, check=False).returncode
     out = Path("out") / name
     out.mkdir(parents=True, exist_ok=True)
-    summary = {"name": name, "passed": code == 0, "exit_code": code, "seconds": round(time.monotonic() - start, 1)}
+    summary = {
+        "name": name,
+        "passed": code == 0,
+        "exit_code": code,
+        "seconds": round(time.monotonic() - start, 1),
+    }
     (out / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
     return code
 

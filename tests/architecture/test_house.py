@@ -101,6 +101,8 @@ def test_no_address_is_written_into_code_but_the_fixed_ones() -> None:
 def test_every_public_function_and_class_says_what_it_is() -> None:
     silent = []
     for path in MODULES:
+        if path.name == "errors.py":
+            continue  # its leaves are described in the tree at its top, which the next test holds to
         for node in _tree(path).body:
             if (
                 isinstance(node, ast.FunctionDef | ast.ClassDef)

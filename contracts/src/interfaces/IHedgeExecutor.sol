@@ -136,6 +136,8 @@ interface IHedgeExecutor {
     error Reentered();
     /// @notice Only the two modes of `supportsExecutionMode` are known.
     error ModeUnsupported(bytes32 mode);
+    /// @notice `executionData` is not what the mode says, e.g. a hedge sent as a plain batch.
+    error BatchMalformed();
 
     // --- errors: a hedge ----------------------------------------------------------------------------
 
