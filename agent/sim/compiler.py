@@ -26,7 +26,7 @@ EVM_VERSION = "prague"
 SETTINGS = {
     "evmVersion": EVM_VERSION,
     "viaIR": True,
-    "optimizer": {"enabled": True, "runs": 10_000},
+    "optimizer": {"enabled": True, "runs": 1_000},
     "metadata": {"appendCBOR": False, "bytecodeHash": "none"},
 }
 FOLDERS = ("src", "sim")
