@@ -31,6 +31,7 @@ class AnvilOptions:
     """How the chain behaves. ``fork_url`` makes it a fork, which then needs a ``chain_id`` of its own."""
 
     chain_id: int = 31337
+    port: int = 0  # 0: any free one
     accounts: int = 20
     balance_eth: int = 1_000_000
     gas_limit: int = 30_000_000
@@ -100,7 +101,7 @@ class Anvil:
         )
 
     def _start_once(self) -> Node:
-        port = free_port()
+        port = self._options.port or free_port()
         self.url = f"http://127.0.0.1:{port}"
         self._log.seek(0)
         self._log.truncate()

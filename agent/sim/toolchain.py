@@ -109,6 +109,16 @@ class _Pin:
     integrity: str
 
 
+def own_artifact(name: str) -> Artifact:
+    """One of our own contracts, from the package data (or ``abis/`` of a checkout). Raises ToolMissing."""
+    for folder in (files("agent") / "abis", Path(__file__).resolve().parents[2] / "abis"):
+        path = folder / f"{name}.json"
+        if path.is_file():
+            raw = orjson.loads(path.read_bytes())
+            return Artifact(name, raw["abi"], raw["bytecode"], {})
+    raise ToolMissing(tool=f"the artifact of {name}", reason="the package holds none")
+
+
 def default_root() -> Path:
     """``.toolchain`` in a checkout, else a folder in the user's cache."""
     checkout = Path(__file__).resolve().parents[2]

@@ -1,0 +1,355 @@
+"""The local chain: three protocols on one anvil, with depth, other traders and the agent's book.
+
+The chain's clock starts at ``GENESIS_S`` and only blocks move it: it is not the wall clock. A chain that was
+built once is kept with the toolchain and loaded the next time; the key is a hash of everything that went into
+it (code, artifacts, options). A loaded chain's clock goes on from where it was kept.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import cast
+
+import orjson
+
+from agent.errors import ConfigInvalid
+from agent.sim import depth
+from agent.sim.anvil import Anvil, AnvilOptions
+from agent.sim.book import Book, seed_book
+from agent.sim.contract import Abi, Chain, Contract
+from agent.sim.deploy import curie as curie_deploy
+from agent.sim.deploy import lyra as lyra_deploy
+from agent.sim.deploy import uniswap as uniswap_deploy
+from agent.sim.deploy.curie import Curie
+from agent.sim.deploy.lyra import BASE_KEY, Lyra
+from agent.sim.deploy.uniswap import Uniswap
+from agent.sim.depth import Strike
+from agent.sim.node import Node, quantity
+from agent.sim.toolchain import Toolchain, locate, own_artifact
+from agent.values.address import ZERO, Address, parse_address
+from agent.values.call import Call
+from agent.values.fixed import WAD
+from agent.venues.deployments import Deployment
+
+ASSET = "ETH"
+GENESIS_S = 1_750_000_000
+SETTLE_S = 60  # after the makers' liquidity, so that the pool's short average has it
+FEED_DECIMALS = 8
+ROLES = (
+    "owner",  # deploys, owns and sets the prices
+    "curie_maker",
+    "lyra_provider",
+    "uniswap_maker",
+    "liquidator",
+    "arbitrageur",
+    "keeper",
+    *(f"curie_trader_{n}" for n in range(1, 7)),
+    *(f"lyra_trader_{n}" for n in range(1, 6)),
+    "book",
+)
+BOOK_INDEX = ROLES.index("book")
+
+
+@dataclass(frozen=True, slots=True)
+class LocalnetOptions:
+    """``block_s``: seconds from one block to the next once the chain is ready."""
+
+    spot_wad: int = 2000 * WAD
+    chain_id: int = 31337
+    block_s: int = 12
+    port: int = 0
+    automine: bool = True
+
+
+@dataclass(frozen=True)
+class Localnet:
+    """A running local chain and handles to everything on it."""
+
+    node: Node
+    chain: Chain
+    curie: Curie
+    lyra: Lyra
+    uniswap: Uniswap
+    aggregator: Contract
+    executor: Contract
+    roles: dict[str, Address]
+    strikes: tuple[Strike, ...]
+    book: Book
+
+    @property
+    def url(self) -> str:
+        return self.node.url
+
+    def deployment(self) -> Deployment:
+        """What a user of the chain needs to know: the shape the agent's own config has."""
+        curie, lyra, uniswap = self.curie, self.lyra, self.uniswap
+        raw = {
+            "chain_id": self.node.chain_id(),
+            "executor": self.executor.address,
+            "curie": {
+                "clearing_house": curie.clearing_house.address,
+                "account_balance": curie.account_balance.address,
+                "vault": curie.vault.address,
+                "exchange": curie.exchange.address,
+                "config": curie.config.address,
+                "market_registry": curie.market_registry.address,
+                "order_book": curie.order_book.address,
+                "settlement_token": lyra.quote.address,
+                "markets": [{"address": curie.base.address, "asset": ASSET}],
+            },
+            "lyra": {
+                "option_market": lyra.option_market.address,
+                "option_token": lyra.option_token.address,
+                "greek_cache": lyra.greek_cache.address,
+                "short_collateral": lyra.short_collateral.address,
+                "viewer": lyra.viewer.address,
+                "liquidity_pool": lyra.liquidity_pool.address,
+                "pricer": lyra.pricer.address,
+                "synthetix_adapter": lyra.synthetix_adapter.address,
+                "quote_token": lyra.quote.address,
+                "base_token": lyra.base.address,
+                "asset": ASSET,
+            },
+            "uniswap": {
+                "factory": uniswap.factory.address,
+                "position_manager": uniswap.position_manager.address,
+                "swap_router": uniswap.swap_router.address,
+                "pools": [
+                    {
+                        "address": uniswap.pool.address,
+                        "asset": ASSET,
+                        "asset_token": lyra.base.address,
+                        "quote_token": lyra.quote.address,
+                    }
+                ],
+            },
+        }
+        return Deployment.model_validate(raw)
+
+    def manifest(self) -> dict[str, object]:
+        """Everything `attach` needs, as JSON."""
+        return {
+            "rpc_url": self.url,
+            "chain_id": self.node.chain_id(),
+            "deployment": self.deployment().model_dump(mode="json"),
+            "contracts": {
+                "curie": self.curie.addresses(),
+                "lyra": self.lyra.addresses(),
+                "uniswap": self.uniswap.addresses(),
+                "aggregator": self.aggregator.address,
+                "executor": self.executor.address,
+            },
+            "roles": self.roles,
+            "strikes": [asdict(strike) for strike in self.strikes],
+            "book": asdict(self.book),
+        }
+
+    def write(self, folder: Path) -> None:
+        """``localnet.json`` (for `attach`) and ``deployment.json`` (for the agent) into ``folder``."""
+        folder.mkdir(parents=True, exist_ok=True)
+        manifest = self.manifest()
+        _write(folder / "localnet.json", manifest)
+        _write(folder / "deployment.json", manifest["deployment"])
+
+    def spot_wad(self) -> int:
+        """The price the oracle says now."""
+        return self.lyra.exchange_rates.integer("rates", BASE_KEY)
+
+    def spot_calls(self, price_wad: int) -> tuple[Call, Call]:
+        """What the owner must send to move the spot of every venue's oracle."""
+        answer = price_wad // 10 ** (18 - FEED_DECIMALS)
+        rates, feed = self.lyra.exchange_rates, self.aggregator
+        return (
+            Call(feed.address, feed.encode("setAnswer", answer), label="oracle.setAnswer"),
+            Call(
+                rates.address,
+                rates.encode("setRateAndInvalid", BASE_KEY, price_wad, False),
+                label="rates.setRateAndInvalid",
+            ),
+        )
+
+    def set_spot(self, price_wad: int) -> None:
+        """Move every oracle to ``price_wad``, each in a block of its own."""
+        for call in self.spot_calls(price_wad):
+            self.chain.send(self.roles["owner"], call.target, call.data, call.label)
+
+
+@contextmanager
+def running(
+    toolchain: Toolchain, options: LocalnetOptions | None = None, *, cache: Path | None = None
+) -> Iterator[Localnet]:
+    """A ready local chain for as long as the context lasts: loaded if it was built before, else built.
+
+    ``cache`` is where built chains are kept; the toolchain's folder by default.
+    """
+    options = options or LocalnetOptions()
+    kept = (cache or toolchain.root / "states") / _key(options)
+    state = kept / "state.json"
+    is_kept = state.is_file()
+    anvil = Anvil(
+        toolchain.anvil,
+        AnvilOptions(
+            chain_id=options.chain_id,
+            port=options.port,
+            genesis_s=GENESIS_S,
+            load_state=state if is_kept else None,
+        ),
+    )
+    with anvil as node:
+        if is_kept:
+            manifest = orjson.loads((kept / "localnet.json").read_bytes())
+            localnet = _attach(node, toolchain, manifest)
+        else:
+            localnet = build(node, toolchain, options)
+            _keep(localnet, kept)
+        node.set_interval(options.block_s)
+        if not options.automine:
+            node.set_automine(on=False)
+        yield localnet
+
+
+def attach(manifest: Path, toolchain: Toolchain) -> Localnet:
+    """Handles to a local chain that another process runs, from its ``localnet.json``."""
+    try:
+        raw = orjson.loads(manifest.read_bytes())
+    except (OSError, orjson.JSONDecodeError) as error:
+        raise ConfigInvalid(key="localnet", value=str(manifest), reason=str(error)) from error
+    return _attach(Node(str(raw["rpc_url"])), toolchain, raw)
+
+
+def build(node: Node, toolchain: Toolchain, options: LocalnetOptions) -> Localnet:
+    """Deploy and seed everything on an empty chain."""
+    chain = Chain(node)
+    accounts = cast(list[str], node.request("eth_accounts"))
+    roles = {role: parse_address(account) for role, account in zip(ROLES, accounts, strict=False)}
+    owner, spot_wad = roles["owner"], options.spot_wad
+
+    lyra = lyra_deploy.deploy(chain, toolchain, owner, spot_wad)
+    uniswap = uniswap_deploy.deploy(chain, toolchain, owner, lyra.base, lyra.quote, spot_wad)
+    aggregator = chain.deploy(owner, own_artifact("PriceAggregator"), "ETH / USD", FEED_DECIMALS, owner)
+    aggregator.send(owner, "setAnswer", spot_wad // 10 ** (18 - FEED_DECIMALS))
+    curie = curie_deploy.deploy(chain, toolchain, owner, lyra.quote, aggregator, spot_wad)
+    executor = chain.deploy(owner, own_artifact("HedgeExecutor"), ZERO)
+
+    node.warp(curie_deploy.WARM_UP_S)
+    depth.seed_curie_makers(curie, lyra, owner, roles["curie_maker"], spot_wad)
+    depth.seed_uniswap_makers(uniswap, lyra, owner, roles["uniswap_maker"], spot_wad)
+    depth.seed_lyra_pool(lyra, owner, roles["lyra_provider"])
+    _seed_professionals(lyra, curie, uniswap, owner, roles)
+    node.warp(SETTLE_S)
+    strikes = depth.seed_boards(lyra, owner, spot_wad)
+    depth.seed_curie_traders(curie, lyra, owner, _numbered(roles, "curie_trader_"))
+    depth.seed_lyra_traders(lyra, owner, _numbered(roles, "lyra_trader_"), strikes, spot_wad)
+    book = seed_book(curie, lyra, uniswap, owner, roles["book"], strikes, spot_wad)
+    return Localnet(
+        node=node,
+        chain=chain,
+        curie=curie,
+        lyra=lyra,
+        uniswap=uniswap,
+        aggregator=aggregator,
+        executor=executor,
+        roles=roles,
+        strikes=tuple(strikes),
+        book=book,
+    )
+
+
+def _seed_professionals(
+    lyra: Lyra, curie: Curie, uniswap: Uniswap, owner: str, roles: dict[str, Address]
+) -> None:
+    """The liquidator and the arbitrageur can pay for everything a script asks of them."""
+    for role in ("liquidator", "arbitrageur"):
+        account = roles[role]
+        depth.fund(lyra, owner, account, 60_000_000 * WAD, 20_000 * WAD)
+        depth.deposit(curie, lyra, account, 40_000_000 * WAD)
+        for token in (lyra.base, lyra.quote):
+            depth.approve(token, account, uniswap.swap_router, lyra.option_market)
+
+
+def _numbered(roles: dict[str, Address], prefix: str) -> list[str]:
+    return [account for role, account in roles.items() if role.startswith(prefix)]
+
+
+def _attach(node: Node, toolchain: Toolchain, raw: dict[str, object]) -> Localnet:
+    chain = Chain(node)
+    contracts = cast(dict[str, dict[str, str]], raw["contracts"])
+    addresses = cast(dict[str, str], raw["contracts"])
+    book = cast(dict[str, object], raw["book"])
+    return Localnet(
+        node=node,
+        chain=chain,
+        curie=Curie.attach(chain, toolchain, contracts["curie"]),
+        lyra=Lyra.attach(chain, toolchain, contracts["lyra"]),
+        uniswap=Uniswap.attach(chain, toolchain, contracts["uniswap"]),
+        aggregator=_own(chain, "PriceAggregator", addresses["aggregator"]),
+        executor=_own(chain, "HedgeExecutor", addresses["executor"]),
+        roles={role: parse_address(a) for role, a in cast(dict[str, str], raw["roles"]).items()},
+        strikes=tuple(Strike(**strike) for strike in cast(list[dict[str, int]], raw["strikes"])),
+        book=Book(
+            parse_address(str(book["account"])),
+            tuple(cast(list[int], book["option_ids"])),
+            cast(int, book["liquidity_id"]),
+        ),
+    )
+
+
+def _own(chain: Chain, name: str, address: str) -> Contract:
+    return chain.at(name, address, Abi(own_artifact(name).abi))
+
+
+def _keep(localnet: Localnet, folder: Path) -> None:
+    """Write the state beside its manifest; the state last, so that what is there is whole."""
+    dumped = str(localnet.node.request("anvil_dumpState"))
+    folder.mkdir(parents=True, exist_ok=True)
+    _write(folder / "localnet.json", localnet.manifest())
+    with tempfile.NamedTemporaryFile(dir=folder, delete=False) as partial:
+        partial.write(gzip.decompress(bytes.fromhex(dumped.removeprefix("0x"))))
+    Path(partial.name).replace(folder / "state.json")
+
+
+def _key(options: LocalnetOptions) -> str:
+    """Names a built chain by everything that went into it."""
+    digest = hashlib.sha256(f"{options.spot_wad} {options.chain_id} {GENESIS_S}".encode())
+    package = files("agent.sim")
+    for name in ("book", "contract", "depth", "localnet", "tick"):
+        digest.update((package / f"{name}.py").read_bytes())
+    for name in ("curie", "lyra", "system", "uniswap"):
+        digest.update((package / "deploy" / f"{name}.py").read_bytes())
+    for name in ("package-lock.json", "protocols.json"):
+        digest.update((package / "npm" / name).read_bytes())
+    for name in ("HedgeExecutor", "PriceAggregator"):
+        digest.update(own_artifact(name).bytecode.encode())
+    return digest.hexdigest()[:24]
+
+
+def _write(path: Path, value: object) -> None:
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(value, indent=2) + "\n")
+    partial.replace(path)
+
+
+def main() -> None:
+    """Start one, say how long it took and what it holds. For looking at; `evenkeel localnet` runs one."""
+    began = time.monotonic()
+    with running(locate()) as localnet:
+        block = localnet.node.block()
+        sys.stderr.write(
+            f"ready after {time.monotonic() - began:.2f} s at block {quantity(block['number'])}, "
+            f"time {quantity(block['timestamp'])}, spot {localnet.spot_wad() / WAD}\n"
+        )
+        sys.stdout.write(json.dumps(localnet.manifest(), indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
