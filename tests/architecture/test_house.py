@@ -128,7 +128,7 @@ def test_the_tree_drawn_at_the_top_of_errors_is_the_tree() -> None:
 
 @pytest.mark.parametrize("cls", [c for c in _error_classes() if c.template], ids=lambda c: c.__name__)
 def test_an_error_says_all_its_fields(cls: type[errors.EvenkeelError]) -> None:
-    fields = {name for name in _placeholders(cls.template)}
+    fields = _placeholders(cls.template)
     error = cls(**{name: f"<{name}>" for name in fields})
     assert all(f"<{name}>" in str(error) for name in fields)
     assert cls.fix in str(error)
