@@ -6,9 +6,14 @@ act: left alone, its short puts are liquidated by a fall of a quarter.
 
 from __future__ import annotations
 
+import json
+import os
+import secrets
 from dataclasses import dataclass
+from pathlib import Path
 from typing import cast
 
+from agent.sim.anvil import MNEMONIC
 from agent.sim.contract import Contract
 from agent.sim.deploy.curie import Curie
 from agent.sim.deploy.lyra import Lyra
@@ -30,6 +35,7 @@ from agent.sim.depth import (
 from agent.values.address import Address
 from agent.values.fixed import WAD
 
+BOOK_INDEX = 18  # which of anvil's development accounts holds the book
 SHORTS = (
     Level(95, 14, SHORT_PUT, 12 * WAD, 82),
     Level(105, 14, SHORT_CALL_QUOTE, 8 * WAD, 118),
@@ -110,3 +116,26 @@ def _option_delta_wad(lyra: Lyra, account: str) -> int:
         if held["optionType"] == SHORT_CALL_BASE:
             total_wad += held["collateral"]
     return total_wad
+
+
+def book_key() -> bytes:
+    """The book's private key, derived from anvil's public development mnemonic. Worth nothing anywhere."""
+    from eth_account.hdaccount import key_from_seed, seed_from_mnemonic  # slow to import, seldom needed
+
+    seed = seed_from_mnemonic(MNEMONIC, passphrase="")
+    return bytes(key_from_seed(seed, f"m/44'/60'/0'/0/{BOOK_INDEX}"))
+
+
+def write_keystore(folder: Path) -> tuple[Path, Path]:
+    """``key.json`` (keystore v3) and ``password`` for the agent, both mode 0600; their paths."""
+    from eth_account import Account  # slow to import, seldom needed
+
+    password = secrets.token_urlsafe(24)
+    keystore = Account.encrypt(book_key(), password, kdf="pbkdf2", iterations=PBKDF2_ROUNDS)
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = (folder / "key.json", folder / "password")
+    for path, text in zip(paths, (json.dumps(keystore), password), strict=True):
+        path.unlink(missing_ok=True)
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as handle:
+            handle.write(text + "\n")
+    return paths

@@ -106,7 +106,7 @@ class Chain:
         return self.at(artifact.name, str(receipt["contractAddress"]), abi)
 
     def send(self, sender: str, target: str, data: bytes, label: str, value_wei: int = 0) -> Receipt:
-        """Send and await success. Raises TransactionReverted with the reason."""
+        """Send and await success; needs automine. Raises TransactionReverted with the reason."""
         raw = self._send(sender, target, data, label, value_wei)
         return Receipt(
             str(raw["transactionHash"]),
@@ -114,6 +114,21 @@ class Chain:
             quantity(raw["gasUsed"]),
             cast(list[dict[str, object]], raw["logs"]),
         )
+
+    def submit(self, sender: str, target: str, data: bytes, *, tip_wei: int = 0, gas: int = GAS_LIMIT) -> str:
+        """Put a transaction into the pool and do not wait: its hash. The way to send when blocks are mined
+        by hand; ``tip_wei`` (per gas) decides its place in the block. Raises RpcRejected.
+        """
+        base_fee_wei = quantity(self.node.block()["baseFeePerGas"])
+        tx = {
+            "from": sender,
+            "to": target,
+            "data": "0x" + data.hex(),
+            "gas": hex(gas),
+            "maxPriorityFeePerGas": hex(tip_wei),
+            "maxFeePerGas": hex(2 * base_fee_wei + tip_wei),
+        }
+        return str(self.node.request("eth_sendTransaction", tx))
 
     def _send(
         self, sender: str, target: str | None, data: bytes, label: str, value_wei: int
@@ -211,9 +226,16 @@ class Contract:
         return cast(list[dict[str, object]], self.call(function, *args)[0])
 
     def send(self, sender: str, function: str, *args: object, value_wei: int = 0) -> Receipt:
-        """Send and await success. Raises TransactionReverted with the contract's reason."""
+        """Send and await success; needs automine. Raises TransactionReverted with the contract's reason."""
         data = self.encode(function, *args)
         return self.chain.send(sender, self.address, data, f"{self.name}.{function}", value_wei)
+
+    def submit(
+        self, sender: str, function: str, *args: object, tip_wei: int = 0, gas: int = GAS_LIMIT
+    ) -> str:
+        """Put a transaction into the pool and do not wait: its hash."""
+        data = self.encode(function, *args)
+        return self.chain.submit(sender, self.address, data, tip_wei=tip_wei, gas=gas)
 
     def events(self, logs: Iterable[Mapping[str, object]], name: str) -> list[dict[str, object]]:
         """This contract's events ``name`` among ``logs``, as dicts by field name."""

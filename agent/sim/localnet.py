@@ -10,6 +10,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import shutil
 import sys
 import tempfile
 import time
@@ -25,7 +26,7 @@ import orjson
 from agent.errors import ConfigInvalid
 from agent.sim import depth
 from agent.sim.anvil import Anvil, AnvilOptions
-from agent.sim.book import Book, seed_book
+from agent.sim.book import BOOK_INDEX, Book, seed_book
 from agent.sim.contract import Abi, Chain, Contract
 from agent.sim.deploy import curie as curie_deploy
 from agent.sim.deploy import lyra as lyra_deploy
@@ -45,6 +46,7 @@ ASSET = "ETH"
 GENESIS_S = 1_750_000_000
 SETTLE_S = 60  # after the makers' liquidity, so that the pool's short average has it
 FEED_DECIMALS = 8
+KEPT_STATES = 8  # built chains of other options or older code; about 8 MB each
 ROLES = (
     "owner",  # deploys, owns and sets the prices
     "curie_maker",
@@ -55,9 +57,7 @@ ROLES = (
     "keeper",
     *(f"curie_trader_{n}" for n in range(1, 7)),
     *(f"lyra_trader_{n}" for n in range(1, 6)),
-    "book",
 )
-BOOK_INDEX = ROLES.index("book")
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,6 +232,7 @@ def build(node: Node, toolchain: Toolchain, options: LocalnetOptions) -> Localne
     chain = Chain(node)
     accounts = cast(list[str], node.request("eth_accounts"))
     roles = {role: parse_address(account) for role, account in zip(ROLES, accounts, strict=False)}
+    roles["book"] = parse_address(accounts[BOOK_INDEX])
     owner, spot_wad = roles["owner"], options.spot_wad
 
     lyra = lyra_deploy.deploy(chain, toolchain, owner, spot_wad)
@@ -316,6 +317,9 @@ def _keep(localnet: Localnet, folder: Path) -> None:
     with tempfile.NamedTemporaryFile(dir=folder, delete=False) as partial:
         partial.write(gzip.decompress(bytes.fromhex(dumped.removeprefix("0x"))))
     Path(partial.name).replace(folder / "state.json")
+    by_age = sorted(folder.parent.iterdir(), key=lambda path: path.stat().st_mtime, reverse=True)
+    for old in by_age[KEPT_STATES:]:
+        shutil.rmtree(old, ignore_errors=True)  # another process may be doing the same
 
 
 def _key(options: LocalnetOptions) -> str:
@@ -334,9 +338,10 @@ def _key(options: LocalnetOptions) -> str:
 
 
 def _write(path: Path, value: object) -> None:
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(value, indent=2) + "\n")
-    partial.replace(path)
+    with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False) as partial:
+        json.dump(value, partial, indent=2)
+        partial.write("\n")
+    Path(partial.name).replace(path)
 
 
 def main() -> None:

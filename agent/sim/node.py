@@ -120,6 +120,10 @@ class Node:
         """Seconds between the timestamps of successive blocks, whatever the wall clock does."""
         self.request("anvil_setBlockTimestampInterval", seconds)
 
+    def set_next_base_fee(self, wei: int) -> None:
+        """The base fee of the next block; later ones follow from how full it is."""
+        self.request("anvil_setNextBlockBaseFeePerGas", hex(wei))
+
     def set_automine(self, *, on: bool) -> None:
         self.request("evm_setAutomine", on)
 
