@@ -119,6 +119,7 @@ class Anvil:
         node = Node(self.url)
         self._await_ready(node)
         if self._options.interval_s is not None:
+            node.set_time(node.now_s())  # a loaded chain would go on from genesis, a fork from today
             node.set_interval(self._options.interval_s)
         return node
 

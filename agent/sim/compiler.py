@@ -25,7 +25,6 @@ EVM_VERSION = "prague"
 # Without metadata the code depends on the sources and these settings only, not on where they were compiled.
 SETTINGS = {
     "evmVersion": EVM_VERSION,
-    "viaIR": True,
     "optimizer": {"enabled": True, "runs": 1_000},
     "metadata": {"appendCBOR": False, "bytecodeHash": "none"},
 }

@@ -107,6 +107,10 @@ class Node:
         """One block, now."""
         self.request("evm_mine")
 
+    def set_time(self, timestamp_s: int) -> None:
+        """What the node takes for now; the next block's timestamp follows from it."""
+        self.request("anvil_setTime", timestamp_s)
+
     def set_next_timestamp(self, timestamp_s: int) -> None:
         """The timestamp of the next block; later ones follow at the interval."""
         self.request("evm_setNextBlockTimestamp", timestamp_s)
