@@ -54,19 +54,16 @@ contract HedgeExecutor is IHedgeExecutor {
         _setLock(1);
         bytes32 kind = mode & MODE_MASK;
         if (kind != MODE_PLAIN && kind != MODE_HEDGE) revert ModeUnsupported(mode);
-        if (executionData.length < 32) revert BatchMalformed();
+        if (executionData.length < 64) revert BatchMalformed();
         // The first word is the offset of the calls: 0x20 alone, 0x40 before opData. Decoding must not
         // depend on the mode only, or a hedge sent in the plain mode would run without its checks.
         uint256 head = uint256(bytes32(executionData));
-        if (head == 0x20) {
-            _batch(abi.decode(executionData, (Call[])));
-        } else if (head == 0x40 && kind == MODE_HEDGE) {
-            (Call[] memory calls, bytes memory opData) = abi.decode(executionData, (Call[], bytes));
-            if (opData.length == 0) _batch(calls);
-            else _hedge(calls, abi.decode(opData, (Hedge)));
-        } else {
-            revert BatchMalformed();
-        }
+        bytes calldata opData = executionData[:0];
+        if (head == 0x40 && kind == MODE_HEDGE) opData = _opData(executionData);
+        else if (head != 0x20) revert BatchMalformed();
+        Call[] memory calls = abi.decode(executionData, (Call[]));
+        if (opData.length == 0) _batch(calls);
+        else _hedge(calls, abi.decode(opData, (Hedge)));
         _setLock(0);
     }
 
@@ -86,6 +83,13 @@ contract HedgeExecutor is IHedgeExecutor {
     /// @inheritdoc IHedgeExecutor
     function isConsumed(bytes32 intentId) external view returns (bool) {
         return _layout().consumed[intentId];
+    }
+
+    /// @dev The second member of `abi.encode(Call[], bytes)`; slices revert outside `executionData`.
+    function _opData(bytes calldata executionData) private pure returns (bytes calldata) {
+        uint256 start = uint256(bytes32(executionData[32:64])) + 32;
+        uint256 length = uint256(bytes32(executionData[start - 32:start]));
+        return executionData[start:start + length];
     }
 
     function _batch(Call[] memory calls) private {
