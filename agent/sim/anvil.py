@@ -7,6 +7,7 @@ than the one before, whatever time passes outside. That makes a run repeatable.
 from __future__ import annotations
 
 import ctypes
+import os
 import signal
 import socket
 import subprocess
@@ -18,12 +19,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
-from agent.errors import RpcTimeout, RpcUnavailable, ToolMissing
+from agent.errors import RpcUnavailable, ToolMissing
 from agent.sim.node import Node
 
 MNEMONIC = "test test test test test test test test test test test junk"  # anvil's own, public
 PR_SET_PDEATHSIG = 1
 START_ATTEMPTS = 3
+READY_WORDS = "Listening on"  # anvil prints it once it has the port
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,13 @@ class AnvilOptions:
         words: list[object] = ["--host", "127.0.0.1", "--port", port, "--chain-id", self.chain_id]
         words += ["--accounts", self.accounts, "--balance", self.balance_eth, "--mnemonic", MNEMONIC]
         words += ["--hardfork", self.hardfork, "--gas-limit", self.gas_limit, "--order", "fees"]
-        words += ["--slots-in-an-epoch", self.slots_in_an_epoch, "--no-request-size-limit", "--quiet"]
+        words += [
+            "--slots-in-an-epoch",
+            self.slots_in_an_epoch,
+            "--no-request-size-limit",
+            "--color",
+            "never",
+        ]
         if self.genesis_s is not None:
             words += ["--timestamp", self.genesis_s]
         if not self.automine:
@@ -116,31 +124,30 @@ class Anvil:
             )
         except OSError as error:
             raise ToolMissing(tool=str(self._program), reason=str(error)) from error
+        self._await_listening()
         node = Node(self.url)
-        self._await_ready(node)
+        node.request("anvil_setLoggingEnabled", False)  # it would log every request
         if self._options.interval_s is not None:
             node.set_time(node.now_s())  # a loaded chain would go on from genesis, a fork from today
             node.set_interval(self._options.interval_s)
         return node
 
-    def _await_ready(self, node: Node) -> None:
+    def _await_listening(self) -> None:
+        """Until it says so itself: on a port that was taken meanwhile somebody else would answer."""
         deadline = time.monotonic() + self._ready_s
         while True:
-            if self._process is None or self._process.poll() is not None:
-                raise RpcUnavailable(endpoint=self.url, method="start", reason=self._last_words())
-            try:
-                node.chain_id()
+            has_ended = self._process is None or self._process.poll() is not None
+            words = self._words()
+            if READY_WORDS in words:
                 return
-            except (RpcUnavailable, RpcTimeout) as error:
-                if time.monotonic() > deadline:
-                    reason = f"not ready after {self._ready_s} s"
-                    raise RpcUnavailable(endpoint=self.url, method="start", reason=reason) from error
-                time.sleep(0.005)
+            if has_ended or time.monotonic() > deadline:
+                lines = words.strip().splitlines() or ["it said nothing"]
+                reason = lines[-1] if has_ended else f"not ready after {self._ready_s} s"
+                raise RpcUnavailable(endpoint=self.url, method="start", reason=reason)
+            time.sleep(0.005)
 
-    def _last_words(self) -> str:
-        self._log.seek(0)
-        lines = self._log.read().decode(errors="replace").strip().splitlines()
-        return lines[-1] if lines else "anvil ended without a word"
+    def _words(self) -> str:
+        return os.pread(self._log.fileno(), 1 << 20, 0).decode(errors="replace")
 
     @property
     def pid(self) -> int:

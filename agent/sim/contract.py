@@ -6,25 +6,25 @@ impersonated address), one transaction per block and awaited, so that a script's
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import cast
 
 from eth_abi import abi as codec
-from eth_abi.exceptions import DecodingError
-from eth_utils.address import to_checksum_address
-from eth_utils.crypto import keccak
 
-from agent.errors import DecodeMismatch, ReadReverted, RpcRejected, TransactionReverted
+from agent.errors import ReadReverted, RpcRejected, TransactionReverted
+from agent.sim.abi import Abi, Event, Function, decode, encode
+from agent.sim.artifact import Artifact
 from agent.sim.node import Node, quantity
-from agent.sim.toolchain import Artifact
 from agent.values.address import Address, parse_address
 
 GAS_LIMIT = 15_000_000
+# Named, because what anvil would choose depends on how far its fee history task has come: the same script
+# would not give the same chain.
+MAX_FEE_WEI = 1_000 * 10**9
+TIP_WEI = 10**9
 ERROR_STRING = bytes.fromhex("08c379a0")  # Error(string)
 PANIC = bytes.fromhex("4e487b71")  # Panic(uint256)
-
-Entry = Mapping[str, object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,53 +35,6 @@ class Receipt:
     block_number: int
     gas_used: int
     logs: list[dict[str, object]]
-
-
-@dataclass(frozen=True, slots=True)
-class Function:
-    name: str
-    selector: bytes
-    inputs: tuple[Entry, ...]
-    outputs: tuple[Entry, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    name: str
-    topic: str
-    inputs: tuple[Entry, ...]
-
-
-class Abi:
-    """An ABI, parsed once."""
-
-    def __init__(self, entries: Sequence[Entry]) -> None:
-        self.functions: dict[str, list[Function]] = {}
-        self.events: dict[str, Event] = {}
-        self.errors: dict[bytes, Function] = {}
-        self.constructor: tuple[Entry, ...] = ()
-        for entry in entries:
-            inputs = _parts(entry, "inputs")
-            name = str(entry.get("name", ""))
-            signature = f"{name}({','.join(_type(part) for part in inputs)})"
-            digest = keccak(text=signature)
-            if entry["type"] == "function":
-                function = Function(name, digest[:4], inputs, _parts(entry, "outputs"))
-                self.functions.setdefault(name, []).append(function)
-                self.functions.setdefault(signature, []).append(function)
-            elif entry["type"] == "event":
-                self.events[name] = Event(name, "0x" + digest.hex(), inputs)
-            elif entry["type"] == "error":
-                self.errors[digest[:4]] = Function(name, digest[:4], inputs, ())
-            elif entry["type"] == "constructor":
-                self.constructor = inputs
-
-    def function(self, name: str, arguments: int) -> Function:
-        """By name and number of arguments, or by full signature where that is ambiguous."""
-        found = [f for f in self.functions.get(name, []) if len(f.inputs) == arguments]
-        if len(found) != 1:
-            raise LookupError(f"{len(found)} functions {name} of {arguments} arguments")
-        return found[0]
 
 
 @dataclass
@@ -101,7 +54,7 @@ class Chain:
     ) -> Contract:
         """Create a contract from its artifact. Raises TransactionReverted."""
         abi = Abi(artifact.abi)
-        data = artifact.linked(libraries or {}) + _encode(abi.constructor, args)
+        data = artifact.linked(libraries or {}) + encode(abi.constructor, args)
         receipt = self._send(sender, None, data, f"new {artifact.name}", 0)
         return self.at(artifact.name, str(receipt["contractAddress"]), abi)
 
@@ -133,7 +86,13 @@ class Chain:
     def _send(
         self, sender: str, target: str | None, data: bytes, label: str, value_wei: int
     ) -> dict[str, object]:
-        tx: dict[str, object] = {"from": sender, "data": "0x" + data.hex(), "gas": hex(GAS_LIMIT)}
+        tx: dict[str, object] = {
+            "from": sender,
+            "data": "0x" + data.hex(),
+            "gas": hex(GAS_LIMIT),
+            "maxFeePerGas": hex(MAX_FEE_WEI),
+            "maxPriorityFeePerGas": hex(TIP_WEI),
+        }
         if target is not None:
             tx["to"] = target
         if value_wei:
@@ -166,7 +125,7 @@ class Chain:
         known = self.errors.get(raw[:4])
         if known is None:
             return f"unknown error {data}"
-        values = _decode(known.inputs, raw[4:], "", known.name)
+        values = decode(known.inputs, raw[4:], "", known.name)
         return f"{known.name}({', '.join(str(value) for value in values)})"
 
 
@@ -182,14 +141,14 @@ class Contract:
     def encode(self, function: str, *args: object) -> bytes:
         """Calldata. Structs may be tuples in ABI order or dicts by field name."""
         found = self.abi.function(function, len(args))
-        return found.selector + _encode(found.inputs, args)
+        return found.selector + encode(found.inputs, args)
 
     def call(
         self, function: str, *args: object, sender: str | None = None, block: str = "latest"
     ) -> list[object]:
         """All outputs of an eth_call. Raises ReadReverted with the contract's reason."""
         found = self.abi.function(function, len(args))
-        data = found.selector + _encode(found.inputs, args)
+        data = found.selector + encode(found.inputs, args)
         tx: dict[str, object] = {"to": self.address, "data": "0x" + data.hex(), "gas": hex(GAS_LIMIT)}
         if sender is not None:
             tx["from"] = sender
@@ -199,7 +158,7 @@ class Contract:
             raise ReadReverted(
                 label=f"{self.name}.{function}", target=self.address, reason=self.chain.reason(error)
             ) from error
-        return _decode(found.outputs, bytes.fromhex(answer[2:]), self.address, f"{self.name}.{function}")
+        return decode(found.outputs, bytes.fromhex(answer[2:]), self.address, f"{self.name}.{function}")
 
     def integer(self, function: str, *args: object, sender: str | None = None, block: str = "latest") -> int:
         """The first output, an int."""
@@ -253,11 +212,11 @@ class Contract:
         plain = [part for part in event.inputs if part["indexed"] is not True]
         words = bytes.fromhex("".join(topic[2:] for topic in topics))
         values = dict(
-            zip((p["name"] for p in indexed), _decode(indexed, words, self.address, event.name), strict=True)
+            zip((p["name"] for p in indexed), decode(indexed, words, self.address, event.name), strict=True)
         )
         body = bytes.fromhex(data[2:])
         values |= dict(
-            zip((p["name"] for p in plain), _decode(plain, body, self.address, event.name), strict=True)
+            zip((p["name"] for p in plain), decode(plain, body, self.address, event.name), strict=True)
         )
         return {str(part["name"]): values[part["name"]] for part in event.inputs}
 
@@ -271,59 +230,3 @@ class Contract:
         }
         raw = self.chain.node.request("eth_getLogs", query)
         return self.events(cast(list[dict[str, object]], raw), name)
-
-
-def bytes32(text: str) -> bytes:
-    """ASCII text padded with zeros, as Solidity's string literals in a bytes32."""
-    return text.encode("ascii").ljust(32, b"\0")
-
-
-def _parts(entry: Entry, key: str) -> tuple[Entry, ...]:
-    return tuple(cast(Sequence[Entry], entry.get(key, ())))
-
-
-def _type(part: Entry) -> str:
-    kind = str(part["type"])
-    if not kind.startswith("tuple"):
-        return kind
-    inner = ",".join(_type(inner) for inner in _parts(part, "components"))
-    return f"({inner}){kind.removeprefix('tuple')}"
-
-
-def _encode(parts: Sequence[Entry], values: Sequence[object]) -> bytes:
-    shaped = [_shape(part, value) for part, value in zip(parts, values, strict=True)]
-    return bytes(codec.encode([_type(part) for part in parts], shaped))
-
-
-def _shape(part: Entry, value: object) -> object:
-    """Structs given as dicts become tuples in ABI order; a missing or surplus field raises."""
-    kind = str(part["type"])
-    if kind == "tuple" and isinstance(value, dict):
-        fields = _parts(part, "components")
-        if {str(inner["name"]) for inner in fields} != set(value):
-            raise ValueError(f"{part['name']} has fields {[inner['name'] for inner in fields]}")
-        return tuple(_shape(inner, value[str(inner["name"])]) for inner in fields)
-    return value
-
-
-def _decode(parts: Sequence[Entry], data: bytes, target: str, label: str) -> list[object]:
-    try:
-        values = codec.decode([_type(part) for part in parts], data)
-    except (DecodingError, OverflowError) as error:
-        kinds = ",".join(_type(part) for part in parts)
-        raise DecodeMismatch(label=label, target=target, expected=kinds, reason=str(error)) from error
-    return [_name(part, value) for part, value in zip(parts, values, strict=True)]
-
-
-def _name(part: Entry, value: object) -> object:
-    kind = str(part["type"])
-    if kind.endswith("]"):
-        element = {**part, "type": kind[: kind.rindex("[")]}
-        return [_name(element, item) for item in cast(Sequence[object], value)]
-    if kind == "tuple":
-        fields = _parts(part, "components")
-        items = cast(Sequence[object], value)
-        return {str(inner["name"]): _name(inner, item) for inner, item in zip(fields, items, strict=True)}
-    if kind == "address":
-        return to_checksum_address(str(value))
-    return value

@@ -7,17 +7,12 @@ it (code, artifacts, options). A loaded chain's clock goes on from where it was 
 
 from __future__ import annotations
 
-import gzip
-import hashlib
 import json
-import shutil
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import cast
 
@@ -25,9 +20,11 @@ import orjson
 
 from agent.errors import ConfigInvalid
 from agent.sim import depth
+from agent.sim.abi import Abi
 from agent.sim.anvil import Anvil, AnvilOptions
+from agent.sim.artifact import own_artifact
 from agent.sim.book import BOOK_INDEX, Book, seed_book
-from agent.sim.contract import Abi, Chain, Contract
+from agent.sim.contract import Chain, Contract
 from agent.sim.deploy import curie as curie_deploy
 from agent.sim.deploy import lyra as lyra_deploy
 from agent.sim.deploy import uniswap as uniswap_deploy
@@ -35,8 +32,9 @@ from agent.sim.deploy.curie import Curie
 from agent.sim.deploy.lyra import BASE_KEY, Lyra
 from agent.sim.deploy.uniswap import Uniswap
 from agent.sim.depth import Strike
+from agent.sim.kept import KeptState, digest_of, write_json
 from agent.sim.node import Node, quantity
-from agent.sim.toolchain import Toolchain, locate, own_artifact
+from agent.sim.toolchain import Toolchain, locate
 from agent.values.address import ZERO, Address, parse_address
 from agent.values.call import Call
 from agent.values.fixed import WAD
@@ -46,7 +44,13 @@ ASSET = "ETH"
 GENESIS_S = 1_750_000_000
 SETTLE_S = 60  # after the makers' liquidity, so that the pool's short average has it
 FEED_DECIMALS = 8
-KEPT_STATES = 8  # built chains of other options or older code; about 8 MB each
+OWN_CONTRACTS = ("HedgeExecutor", "PriceAggregator")
+INGREDIENTS = (
+    *(f"{name}.py" for name in ("book", "contract", "depth", "localnet", "tick")),
+    *(f"deploy/{name}.py" for name in ("curie", "lyra", "uniswap")),
+    "npm/package-lock.json",
+    "npm/protocols.json",
+)
 ROLES = (
     "owner",  # deploys, owns and sets the prices
     "curie_maker",
@@ -92,49 +96,13 @@ class Localnet:
 
     def deployment(self) -> Deployment:
         """What a user of the chain needs to know: the shape the agent's own config has."""
-        curie, lyra, uniswap = self.curie, self.lyra, self.uniswap
-        raw = {
-            "chain_id": self.node.chain_id(),
-            "executor": self.executor.address,
-            "curie": {
-                "clearing_house": curie.clearing_house.address,
-                "account_balance": curie.account_balance.address,
-                "vault": curie.vault.address,
-                "exchange": curie.exchange.address,
-                "config": curie.config.address,
-                "market_registry": curie.market_registry.address,
-                "order_book": curie.order_book.address,
-                "settlement_token": lyra.quote.address,
-                "markets": [{"address": curie.base.address, "asset": ASSET}],
-            },
-            "lyra": {
-                "option_market": lyra.option_market.address,
-                "option_token": lyra.option_token.address,
-                "greek_cache": lyra.greek_cache.address,
-                "short_collateral": lyra.short_collateral.address,
-                "viewer": lyra.viewer.address,
-                "liquidity_pool": lyra.liquidity_pool.address,
-                "pricer": lyra.pricer.address,
-                "synthetix_adapter": lyra.synthetix_adapter.address,
-                "quote_token": lyra.quote.address,
-                "base_token": lyra.base.address,
-                "asset": ASSET,
-            },
-            "uniswap": {
-                "factory": uniswap.factory.address,
-                "position_manager": uniswap.position_manager.address,
-                "swap_router": uniswap.swap_router.address,
-                "pools": [
-                    {
-                        "address": uniswap.pool.address,
-                        "asset": ASSET,
-                        "asset_token": lyra.base.address,
-                        "quote_token": lyra.quote.address,
-                    }
-                ],
-            },
-        }
-        return Deployment.model_validate(raw)
+        return Deployment(
+            chain_id=self.node.chain_id(),
+            executor=self.executor.address,
+            curie=self.curie.deployment(self.lyra.quote.address, ASSET),
+            lyra=self.lyra.deployment(ASSET),
+            uniswap=self.uniswap.deployment(self.lyra.base.address, self.lyra.quote.address, ASSET),
+        )
 
     def manifest(self) -> dict[str, object]:
         """Everything `attach` needs, as JSON."""
@@ -158,8 +126,8 @@ class Localnet:
         """``localnet.json`` (for `attach`) and ``deployment.json`` (for the agent) into ``folder``."""
         folder.mkdir(parents=True, exist_ok=True)
         manifest = self.manifest()
-        _write(folder / "localnet.json", manifest)
-        _write(folder / "deployment.json", manifest["deployment"])
+        write_json(folder / "localnet.json", manifest)
+        write_json(folder / "deployment.json", manifest["deployment"])
 
     def spot_wad(self) -> int:
         """The price the oracle says now."""
@@ -178,6 +146,23 @@ class Localnet:
             ),
         )
 
+    def refresh_calls(self) -> tuple[Call, ...]:
+        """What a keeper sends after a move of 5 % or three hours, when Lyra's cached Greeks are stale.
+
+        Trading goes on with stale ones; the pool's own value and the fees that depend on it are then off.
+        """
+        cache = self.lyra.greek_cache
+        boards = sorted({strike.board_id for strike in self.strikes})
+        return tuple(
+            Call(cache.address, cache.encode("updateBoardCachedGreeks", board), label="lyra.refresh")
+            for board in boards
+        )
+
+    def refresh(self) -> None:
+        """Bring Lyra's cached Greeks up to date, as the keeper."""
+        for call in self.refresh_calls():
+            self.chain.send(self.roles["keeper"], call.target, call.data, call.label)
+
     def set_spot(self, price_wad: int) -> None:
         """Move every oracle to ``price_wad``, each in a block of its own."""
         for call in self.spot_calls(price_wad):
@@ -193,25 +178,22 @@ def running(
     ``cache`` is where built chains are kept; the toolchain's folder by default.
     """
     options = options or LocalnetOptions()
-    kept = (cache or toolchain.root / "states") / _key(options)
-    state = kept / "state.json"
-    is_kept = state.is_file()
+    kept = KeptState((cache or toolchain.root / "states") / _key(options))
     anvil = Anvil(
         toolchain.anvil,
         AnvilOptions(
             chain_id=options.chain_id,
             port=options.port,
             genesis_s=GENESIS_S,
-            load_state=state if is_kept else None,
+            load_state=kept.state if kept.exists else None,
         ),
     )
     with anvil as node:
-        if is_kept:
-            manifest = orjson.loads((kept / "localnet.json").read_bytes())
-            localnet = _attach(node, toolchain, manifest)
+        if kept.exists:
+            localnet = _attach(node, toolchain, kept.manifest())
         else:
             localnet = build(node, toolchain, options)
-            _keep(localnet, kept)
+            kept.keep(node, localnet.manifest())
         node.set_interval(options.block_s)
         if not options.automine:
             node.set_automine(on=False)
@@ -309,39 +291,9 @@ def _own(chain: Chain, name: str, address: str) -> Contract:
     return chain.at(name, address, Abi(own_artifact(name).abi))
 
 
-def _keep(localnet: Localnet, folder: Path) -> None:
-    """Write the state beside its manifest; the state last, so that what is there is whole."""
-    dumped = str(localnet.node.request("anvil_dumpState"))
-    folder.mkdir(parents=True, exist_ok=True)
-    _write(folder / "localnet.json", localnet.manifest())
-    with tempfile.NamedTemporaryFile(dir=folder, delete=False) as partial:
-        partial.write(gzip.decompress(bytes.fromhex(dumped.removeprefix("0x"))))
-    Path(partial.name).replace(folder / "state.json")
-    by_age = sorted(folder.parent.iterdir(), key=lambda path: path.stat().st_mtime, reverse=True)
-    for old in by_age[KEPT_STATES:]:
-        shutil.rmtree(old, ignore_errors=True)  # another process may be doing the same
-
-
 def _key(options: LocalnetOptions) -> str:
-    """Names a built chain by everything that went into it."""
-    digest = hashlib.sha256(f"{options.spot_wad} {options.chain_id} {GENESIS_S}".encode())
-    package = files("agent.sim")
-    for name in ("book", "contract", "depth", "localnet", "tick"):
-        digest.update((package / f"{name}.py").read_bytes())
-    for name in ("curie", "lyra", "system", "uniswap"):
-        digest.update((package / "deploy" / f"{name}.py").read_bytes())
-    for name in ("package-lock.json", "protocols.json"):
-        digest.update((package / "npm" / name).read_bytes())
-    for name in ("HedgeExecutor", "PriceAggregator"):
-        digest.update(own_artifact(name).bytecode.encode())
-    return digest.hexdigest()[:24]
-
-
-def _write(path: Path, value: object) -> None:
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False) as partial:
-        json.dump(value, partial, indent=2)
-        partial.write("\n")
-    Path(partial.name).replace(path)
+    """Names a built chain by what goes into it; the running of it (port, mining) does not."""
+    return digest_of(f"{options.spot_wad} {options.chain_id} {GENESIS_S}", INGREDIENTS, OWN_CONTRACTS)
 
 
 def main() -> None:

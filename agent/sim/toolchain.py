@@ -7,56 +7,30 @@ whose full dependency trees nobody needs). The stamp file is written last: a fol
 
 from __future__ import annotations
 
-import base64
 import fcntl
 import hashlib
-import json
 import platform
 import re
 import shutil
-import subprocess
 import sys
-import tarfile
-import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.resources import files
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import orjson
 import platformdirs
 
 from agent.errors import ToolMissing
+from agent.sim.artifact import Artifact
+from agent.sim.package import fetch_protocols, find_npm, missing_protocols, pins, run_npm, version_of
 
 FOUNDRY_VERSION = "1.7.1"
-NODE_MAJOR_MIN = 20
-NPM_TIMEOUT_S = 600
 LAYOUT = 1  # raise when the layout of the folder changes, so that old ones are rebuilt
 
 Progress = Callable[[str], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Artifact:
-    """A compiled contract as its publisher shipped it. ``bytecode`` is hex with link placeholders."""
-
-    name: str
-    abi: list[dict[str, object]]
-    bytecode: str
-    link_references: dict[str, dict[str, list[dict[str, int]]]]
-
-    def linked(self, libraries: Mapping[str, str]) -> bytes:
-        """Creation code with every library placeholder replaced. Raises KeyError naming a missing one."""
-        code = self.bytecode.removeprefix("0x")
-        for by_name in self.link_references.values():
-            for library, places in by_name.items():
-                address = libraries[library].removeprefix("0x").lower()
-                for place in places:
-                    start = 2 * place["start"]
-                    code = code[:start] + address + code[start + 2 * place["length"] :]
-        return bytes.fromhex(code)
 
 
 @dataclass(frozen=True)
@@ -87,7 +61,7 @@ class Toolchain:
     @cached_property
     def _artifacts(self) -> dict[tuple[str, str], Path]:
         found: dict[tuple[str, str], Path] = {}
-        for protocol in _pins():
+        for protocol in pins():
             for path in sorted((self.root / "protocols" / protocol).rglob("*.sol/*.json")):
                 if path.parent.name == f"{path.stem}.sol":
                     found.setdefault((protocol, path.stem), path)
@@ -100,23 +74,6 @@ class Toolchain:
             raise ToolMissing(tool=f"contract {name} of {protocol}", reason=f"not under {self.root}")
         raw = orjson.loads(path.read_bytes())
         return Artifact(name, raw["abi"], raw["bytecode"], raw.get("linkReferences", {}))
-
-
-@dataclass(frozen=True, slots=True)
-class _Pin:
-    package: str
-    version: str
-    integrity: str
-
-
-def own_artifact(name: str) -> Artifact:
-    """One of our own contracts, from the package data (or ``abis/`` of a checkout). Raises ToolMissing."""
-    for folder in (files("agent") / "abis", Path(__file__).resolve().parents[2] / "abis"):
-        path = folder / f"{name}.json"
-        if path.is_file():
-            raw = orjson.loads(path.read_bytes())
-            return Artifact(name, raw["abi"], raw["bytecode"], {})
-    raise ToolMissing(tool=f"the artifact of {name}", reason="the package holds none")
 
 
 def default_root() -> Path:
@@ -151,10 +108,15 @@ def install(root: Path | None = None, progress: Progress | None = None) -> Toolc
         try:
             return locate(root)
         except ToolMissing:
-            npm = _npm()
+            npm = find_npm()
         (root / "stamp").unlink(missing_ok=True)
+        for leftover in root.glob("partial-*"):  # of an install that was killed
+            shutil.rmtree(leftover)
         _install_programs(root, npm, say)
-        _install_protocols(root, npm, say)
+        wanted = missing_protocols(root)
+        if wanted:
+            say(f"fetching the protocols' published contracts: {', '.join(wanted)} ...")
+            fetch_protocols(npm, root, wanted)
         toolchain = Toolchain(root)
         for program in (toolchain.anvil, toolchain.forge, toolchain.solc_js):
             if not program.is_file():
@@ -170,68 +132,13 @@ def _install_programs(root: Path, npm: str, say: Progress) -> None:
     say(f"installing anvil, forge {FOUNDRY_VERSION} and solc (about 70 MB) ...")
     for name in ("package.json", "package-lock.json"):
         (root / name).write_text((files("agent.sim") / "npm" / name).read_text())
-    quiet = ["--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
-    _run([npm, "ci", *quiet], root, "npm ci")
+    run_npm(npm, ["ci"], root)
     # A lock made where the registry offers fewer platforms lacks ours: fetch that binary by exact version.
     names = [f"@foundry-rs/{tool}-{_platform()}" for tool in ("anvil", "forge")]
     missing = [f"{name}@{FOUNDRY_VERSION}" for name in names if not (root / "node_modules" / name).is_dir()]
     if missing and not all(_on_path(tool) for tool in ("anvil", "forge")):
         say(f"installing {' and '.join(missing)} ...")
-        _run([npm, "install", "--no-save", *quiet, *missing], root, "npm install")
-
-
-def _install_protocols(root: Path, npm: str, say: Progress) -> None:
-    wanted = {
-        name: pin
-        for name, pin in _pins().items()
-        if not _has(root / "protocols" / name / "integrity", pin.integrity)
-    }
-    if not wanted:
-        return
-    say(f"fetching the protocols' published contracts: {', '.join(wanted)} ...")
-    with tempfile.TemporaryDirectory(dir=root, prefix="partial-") as folder:
-        specs = [f"{pin.package}@{pin.version}" for pin in wanted.values()]
-        _run(
-            [npm, "pack", "--silent", "--ignore-scripts", "--pack-destination", folder, *specs],
-            root,
-            "npm pack",
-        )
-        for name, pin in wanted.items():
-            tarball = Path(folder) / f"{pin.package.removeprefix('@').replace('/', '-')}-{pin.version}.tgz"
-            if not tarball.is_file():
-                raise ToolMissing(tool=pin.package, reason=f"npm pack left no {tarball.name}")
-            actual = "sha512-" + base64.b64encode(hashlib.sha512(tarball.read_bytes()).digest()).decode()
-            if actual != pin.integrity:
-                raise ToolMissing(tool=pin.package, reason=f"its {actual} is not the pinned {pin.integrity}")
-            unpacked = Path(folder) / name
-            _unpack(tarball, unpacked)
-            (unpacked / "integrity").write_text(pin.integrity + "\n")
-            target = root / "protocols" / name
-            shutil.rmtree(target, ignore_errors=True)
-            target.parent.mkdir(exist_ok=True)
-            unpacked.rename(target)
-
-
-def _unpack(tarball: Path, target: Path) -> None:
-    """Only the artifacts and the licence: sources and typings are not used."""
-    with tarfile.open(tarball) as archive:
-        members = [
-            member
-            for member in archive.getmembers()
-            if member.isfile() and _is_wanted(PurePosixPath(member.name))
-        ]
-        archive.extractall(target, members=members, filter="data")
-
-
-def _is_wanted(path: PurePosixPath) -> bool:
-    if path.name in ("LICENSE", "package.json"):
-        return True
-    return "artifacts" in path.parts and path.suffix == ".json" and not path.name.endswith(".dbg.json")
-
-
-def _pins() -> dict[str, _Pin]:
-    raw = json.loads((files("agent.sim") / "npm" / "protocols.json").read_text())
-    return {name: _Pin(**pin) for name, pin in raw.items()}
+        run_npm(npm, ["install", "--no-save", *missing], root)
 
 
 def _digest() -> str:
@@ -240,10 +147,6 @@ def _digest() -> str:
     for name in ("package-lock.json", "protocols.json"):
         digest.update((files("agent.sim") / "npm" / name).read_bytes())
     return digest.hexdigest()
-
-
-def _has(path: Path, text: str) -> bool:
-    return path.is_file() and path.read_text().strip() == text
 
 
 def _platform() -> str:
@@ -268,39 +171,7 @@ def _on_path(tool: str) -> Path | None:
     if found is None:
         return None
     wanted = FOUNDRY_VERSION.rpartition(".")[0]
-    return Path(found) if re.search(rf"\b{re.escape(wanted)}\.\d", _version(found)) else None
-
-
-def _version(program: str) -> str:
-    try:
-        done = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=30, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return done.stdout
-
-
-def _npm() -> str:
-    node, npm = shutil.which("node"), shutil.which("npm")
-    if node is None or npm is None:
-        raise ToolMissing(tool="node" if node is None else "npm", reason="it is not on PATH")
-    version = re.match(r"v(\d+)\.", _version(node))
-    if version is None or int(version[1]) < NODE_MAJOR_MIN:
-        raise ToolMissing(
-            tool=f"node {NODE_MAJOR_MIN}", reason=f"{node} is {_version(node).strip() or 'unknown'}"
-        )
-    return npm
-
-
-def _run(command: list[str], cwd: Path, name: str) -> None:
-    try:
-        done = subprocess.run(
-            command, cwd=cwd, capture_output=True, text=True, timeout=NPM_TIMEOUT_S, check=False
-        )
-    except subprocess.TimeoutExpired as error:
-        raise ToolMissing(tool=name, reason=f"it did not finish within {NPM_TIMEOUT_S} s") from error
-    if done.returncode != 0:
-        lines = [line for line in done.stderr.splitlines() if "error" in line.lower()] or ["no message"]
-        raise ToolMissing(tool=name, reason="; ".join(lines[:3]))
+    return Path(found) if re.search(rf"\b{re.escape(wanted)}\.\d", version_of(found)) else None
 
 
 @contextmanager

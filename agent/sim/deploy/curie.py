@@ -11,11 +11,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from agent.sim.contract import Abi, Chain, Contract
+from agent.sim.abi import Abi
+from agent.sim.contract import Chain, Contract
 from agent.sim.deploy.system import System
 from agent.sim.tick import sqrt_price_x96
 from agent.sim.toolchain import Toolchain
+from agent.values.address import Address
 from agent.values.fixed import WAD
+from agent.venues.deployments import CurieDeployment, Market
 
 POOL_FEE = 3000  # 0.3 %, in parts per million
 MARKET_FEE = 1000  # what a trader pays, 0.1 %
@@ -66,6 +69,20 @@ class Curie(System):
         "feed": ("perp-oracle", "ChainlinkPriceFeedV3"),
         "dispatcher": ("perp-oracle", "PriceFeedDispatcher"),
     }
+
+    def deployment(self, settlement_token: Address, asset: str) -> CurieDeployment:
+        """What the agent needs to know of it."""
+        return CurieDeployment(
+            clearing_house=self.clearing_house.address,
+            account_balance=self.account_balance.address,
+            vault=self.vault.address,
+            exchange=self.exchange.address,
+            config=self.config.address,
+            market_registry=self.market_registry.address,
+            order_book=self.order_book.address,
+            settlement_token=settlement_token,
+            markets=(Market(address=self.base.address, asset=asset),),
+        )
 
 
 def deploy(

@@ -11,11 +11,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from agent.sim.contract import Chain, Contract, bytes32
+from agent.sim.abi import bytes32
+from agent.sim.contract import Chain, Contract
 from agent.sim.deploy.system import System
 from agent.sim.toolchain import Toolchain
 from agent.values.address import ZERO, Address
 from agent.values.fixed import DAY_S, WAD
+from agent.venues.deployments import LyraDeployment
 
 QUOTE_KEY = bytes32("sUSD")
 BASE_KEY = bytes32("sETH")
@@ -77,6 +79,22 @@ class Lyra(System):
         "quote": ("lyra", "TestERC20Fail"),
         "base": ("lyra", "TestERC20Fail"),
     }
+
+    def deployment(self, asset: str) -> LyraDeployment:
+        """What the agent needs to know of it."""
+        return LyraDeployment(
+            option_market=self.option_market.address,
+            option_token=self.option_token.address,
+            greek_cache=self.greek_cache.address,
+            short_collateral=self.short_collateral.address,
+            viewer=self.viewer.address,
+            liquidity_pool=self.liquidity_pool.address,
+            pricer=self.pricer.address,
+            synthetix_adapter=self.synthetix_adapter.address,
+            quote_token=self.quote.address,
+            base_token=self.base.address,
+            asset=asset,
+        )
 
 
 def deploy(chain: Chain, toolchain: Toolchain, owner: str, spot_wad: int) -> Lyra:

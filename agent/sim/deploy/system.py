@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import ClassVar, Self
 
-from agent.sim.contract import Abi, Chain, Contract
+from agent.sim.abi import Abi
+from agent.sim.contract import Chain, Contract
 from agent.sim.toolchain import Toolchain
 from agent.values.address import Address
 

@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from agent.sim.contract import Abi, Chain, Contract
+from agent.sim.abi import Abi
+from agent.sim.contract import Chain, Contract
 from agent.sim.deploy.system import System
 from agent.sim.tick import sqrt_price_x96
 from agent.sim.toolchain import Toolchain
-from agent.values.address import ZERO
+from agent.values.address import ZERO, Address
 from agent.values.fixed import WAD
+from agent.venues.deployments import UniswapDeployment, UniswapPool
 
 POOL_FEE = 3000  # 0.3 %, in parts per million
 TICK_SPACING = 60
@@ -34,6 +36,18 @@ class Uniswap(System):
         "pool": ("uniswap-core", "UniswapV3Pool"),
         "weth": ("lyra", "TestERC20"),
     }
+
+    def deployment(self, asset_token: Address, quote_token: Address, asset: str) -> UniswapDeployment:
+        """What the agent needs to know of it."""
+        pool = UniswapPool(
+            address=self.pool.address, asset=asset, asset_token=asset_token, quote_token=quote_token
+        )
+        return UniswapDeployment(
+            factory=self.factory.address,
+            position_manager=self.position_manager.address,
+            swap_router=self.swap_router.address,
+            pools=(pool,),
+        )
 
 
 def is_base_first(base: Contract, quote: Contract) -> bool:
