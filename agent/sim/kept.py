@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
-import orjson
-
 from agent.sim.artifact import own_artifact
 from agent.sim.node import Node
 
@@ -37,8 +35,7 @@ class KeptState:
 
     def manifest(self) -> dict[str, object]:
         """What was built."""
-        raw: dict[str, object] = orjson.loads((self.folder / "localnet.json").read_bytes())
-        return raw
+        return read_json(self.folder / "localnet.json")
 
     def keep(self, node: Node, manifest: dict[str, object]) -> None:
         """Write both, and forget the oldest beside them. Two processes may do this at once."""
@@ -61,6 +58,12 @@ def digest_of(options: str, ingredients: Iterable[str], own_contracts: Iterable[
     for name in own_contracts:
         digest.update(own_artifact(name).bytecode.encode())
     return digest.hexdigest()[:24]
+
+
+def read_json(path: Path) -> dict[str, object]:
+    """A manifest. Not by orjson, which makes floats of ints beyond 64 bits. Raises ValueError or OSError."""
+    raw: dict[str, object] = json.loads(path.read_text())
+    return raw
 
 
 def write_json(path: Path, value: object) -> None:

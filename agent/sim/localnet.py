@@ -16,8 +16,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import cast
 
-import orjson
-
 from agent.errors import ConfigInvalid
 from agent.sim import depth
 from agent.sim.abi import Abi
@@ -32,7 +30,7 @@ from agent.sim.deploy.curie import Curie
 from agent.sim.deploy.lyra import BASE_KEY, Lyra
 from agent.sim.deploy.uniswap import Uniswap
 from agent.sim.depth import Strike
-from agent.sim.kept import KeptState, digest_of, write_json
+from agent.sim.kept import KeptState, digest_of, read_json, write_json
 from agent.sim.node import Node, quantity
 from agent.sim.toolchain import Toolchain, locate
 from agent.values.address import ZERO, Address, parse_address
@@ -203,8 +201,8 @@ def running(
 def attach(manifest: Path, toolchain: Toolchain) -> Localnet:
     """Handles to a local chain that another process runs, from its ``localnet.json``."""
     try:
-        raw = orjson.loads(manifest.read_bytes())
-    except (OSError, orjson.JSONDecodeError) as error:
+        raw = read_json(manifest)
+    except (OSError, ValueError) as error:
         raise ConfigInvalid(key="localnet", value=str(manifest), reason=str(error)) from error
     return _attach(Node(str(raw["rpc_url"])), toolchain, raw)
 

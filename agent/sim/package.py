@@ -61,13 +61,27 @@ def version_of(program: str) -> str:
     return done.stdout
 
 
-def run_npm(npm: str, arguments: list[str], cwd: Path) -> None:
+@dataclass(frozen=True, slots=True)
+class Npm:
+    """The npm program, and the lock it holds open: if we are killed, nobody starts before npm has ended."""
+
+    program: str
+    lock: int  # a file descriptor
+
+
+def run_npm(npm: Npm, arguments: list[str], cwd: Path) -> None:
     """Run npm quietly. Raises ToolMissing with its first error lines."""
     name = f"npm {arguments[0]}"
-    command = [npm, *arguments, "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
+    command = [npm.program, *arguments, "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
     try:
         done = subprocess.run(
-            command, cwd=cwd, capture_output=True, text=True, timeout=NPM_TIMEOUT_S, check=False
+            command,
+            cwd=cwd,
+            capture_output=True,
+            text=True,
+            timeout=NPM_TIMEOUT_S,
+            check=False,
+            pass_fds=(npm.lock,),
         )
     except subprocess.TimeoutExpired as error:
         raise ToolMissing(tool=name, reason=f"it did not finish within {NPM_TIMEOUT_S} s") from error
@@ -85,7 +99,7 @@ def missing_protocols(root: Path) -> dict[str, Pin]:
     }
 
 
-def fetch_protocols(npm: str, root: Path, wanted: dict[str, Pin]) -> None:
+def fetch_protocols(npm: Npm, root: Path, wanted: dict[str, Pin]) -> None:
     """Fetch, verify and unpack each into ``root/protocols/<name>``, whole or not at all.
 
     Raises ToolMissing when npm fails or a tarball is not the one pinned.

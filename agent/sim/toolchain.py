@@ -25,7 +25,7 @@ import platformdirs
 
 from agent.errors import ToolMissing
 from agent.sim.artifact import Artifact
-from agent.sim.package import fetch_protocols, find_npm, missing_protocols, pins, run_npm, version_of
+from agent.sim.package import Npm, fetch_protocols, find_npm, missing_protocols, pins, run_npm, version_of
 
 FOUNDRY_VERSION = "1.7.1"
 LAYOUT = 1  # raise when the layout of the folder changes, so that old ones are rebuilt
@@ -104,11 +104,11 @@ def install(root: Path | None = None, progress: Progress | None = None) -> Toolc
     root = (root or default_root()).resolve()
     say = progress or _to_stderr
     root.mkdir(parents=True, exist_ok=True)
-    with _locked(root / "lock"):
+    with _locked(root / "lock") as lock:
         try:
             return locate(root)
         except ToolMissing:
-            npm = find_npm()
+            npm = Npm(find_npm(), lock)
         (root / "stamp").unlink(missing_ok=True)
         for leftover in root.glob("partial-*"):  # of an install that was killed
             shutil.rmtree(leftover)
@@ -128,7 +128,7 @@ def install(root: Path | None = None, progress: Progress | None = None) -> Toolc
         return toolchain
 
 
-def _install_programs(root: Path, npm: str, say: Progress) -> None:
+def _install_programs(root: Path, npm: Npm, say: Progress) -> None:
     say(f"installing anvil, forge {FOUNDRY_VERSION} and solc (about 70 MB) ...")
     for name in ("package.json", "package-lock.json"):
         (root / name).write_text((files("agent.sim") / "npm" / name).read_text())
@@ -175,10 +175,10 @@ def _on_path(tool: str) -> Path | None:
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[None]:
+def _locked(path: Path) -> Iterator[int]:
     with path.open("w") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
+        yield handle.fileno()
 
 
 def _to_stderr(line: str) -> None:

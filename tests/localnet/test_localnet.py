@@ -241,6 +241,7 @@ def test_another_process_can_attach_by_the_manifest(
         localnet.strikes,
         localnet.roles,
     )
+    assert {type(strike.strike_wad) for strike in attached.strikes} == {int}  # beyond 64 bits
     attached.node.close()
     with pytest.raises(ConfigInvalid, match=r"nowhere\.json"):
         attach(tmp_path / "nowhere.json", toolchain)

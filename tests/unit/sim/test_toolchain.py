@@ -88,8 +88,8 @@ def test_a_failing_npm_is_quoted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert not (tmp_path / "root" / "stamp").exists()
 
 
-def _fake_pack(folder: Path, pin: package.Pin, root: Path) -> str:
-    """An npm whose pack delivers a tarball of one artifact; its path."""
+def _fake_pack(folder: Path, pin: package.Pin, root: Path) -> package.Npm:
+    """An npm whose pack delivers a tarball of one artifact."""
     artifact = folder / "package" / "artifacts" / "A.sol" / "A.json"
     artifact.parent.mkdir(parents=True)
     artifact.write_text('{"abi": [], "bytecode": "0x"}')
@@ -98,7 +98,7 @@ def _fake_pack(folder: Path, pin: package.Pin, root: Path) -> str:
         archive.add(folder / "package", arcname="package")
     _program(folder, "npm", f'cp "{folder / pin.tarball}" "$3"')  # pack --pack-destination FOLDER
     root.mkdir()
-    return str(folder / "npm")
+    return package.Npm(str(folder / "npm"), lock=2)
 
 
 def test_a_tarball_that_is_not_the_pinned_one_is_refused(tmp_path: Path) -> None:
