@@ -1,0 +1,177 @@
+"""One short option's margin account: the contract's minimum collateral, to the last digit.
+
+A short is liquidatable when its collateral is less than `requirement_wad`, which follows
+``OptionGreekCache.getMinCollateral``: the premium of the option at a shocked price and a shocked volatility,
+at least a static floor and at most the notional where the option's loss is bounded. It needs no mark and no
+implied volatility; only the spot price and time move it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+from agent.market.instrument import OptionKind
+from agent.market.margin import CollateralKind, Prices
+from agent.values.address import MarketId
+from agent.values.amount import Token
+from agent.values.fixed import WAD, mul_down, ratio_down
+from agent.venues.lyra.premium import curve, premiums
+
+STATIC_FLOOR = "static floor"
+NOTIONAL_CAP = "full notional cap"
+SHOCKED_PRICE = "shocked option price"
+SETTLEMENT = "settlement"
+
+
+class OptionType(IntEnum):
+    """As the contract numbers them."""
+
+    LONG_CALL = 0
+    LONG_PUT = 1
+    SHORT_CALL_BASE = 2
+    SHORT_CALL_QUOTE = 3
+    SHORT_PUT_QUOTE = 4
+
+    @property
+    def is_short(self) -> bool:
+        return self >= OptionType.SHORT_CALL_BASE
+
+    @property
+    def kind(self) -> OptionKind:
+        is_put = self in (OptionType.LONG_PUT, OptionType.SHORT_PUT_QUOTE)
+        return OptionKind.PUT if is_put else OptionKind.CALL
+
+    @property
+    def collateral_kind(self) -> CollateralKind:
+        """Of a short; a long has no collateral."""
+        return CollateralKind.BASE if self is OptionType.SHORT_CALL_BASE else CollateralKind.QUOTE
+
+
+@dataclass(frozen=True, slots=True)
+class CollateralTerms:
+    """The market's parameters of the minimum: ``getMinCollatParams`` and the rate of the Greek cache.
+
+    The shock volatility is ``shock_vol_a_wad`` up to ``shock_point_a_s`` before expiry,
+    ``shock_vol_b_wad`` from ``shock_point_b_s`` on, and linear between. ``settlement_fee_wad`` is what a
+    base-collateralised call pays on top when it settles.
+    """
+
+    floor_quote_wad: int
+    floor_base_wad: int
+    shock_vol_a_wad: int
+    shock_point_a_s: int
+    shock_vol_b_wad: int
+    shock_point_b_s: int
+    call_shock_wad: int
+    put_shock_wad: int
+    rate_wad: int
+    settlement_fee_wad: int
+
+    def shock_vol_wad(self, time_s: int) -> int:
+        """The volatility the minimum is reckoned at, ``time_s`` before expiry."""
+        if time_s <= self.shock_point_a_s:
+            return self.shock_vol_a_wad
+        if time_s >= self.shock_point_b_s:
+            return self.shock_vol_b_wad
+        fall = (self.shock_vol_a_wad - self.shock_vol_b_wad) * (time_s - self.shock_point_a_s)
+        return self.shock_vol_a_wad - fall // (self.shock_point_b_s - self.shock_point_a_s)
+
+
+@dataclass(frozen=True, slots=True)
+class ShortOption:
+    """A short position as the account that is liquidated with it. Amounts in units of its collateral.
+
+    ``is_halted``: the market takes no change of collateral now (paused).
+    """
+
+    position_id: int
+    market: MarketId
+    asset: str
+    option_type: OptionType
+    strike_wad: int
+    expiry_s: int
+    amount_wad: int
+    collateral_wad: int
+    collateral_token: Token
+    terms: CollateralTerms
+    at_s: int
+    prices: Prices
+    is_halted: bool = False
+
+    @property
+    def key(self) -> str:
+        """Also the position's key."""
+        return f"lyra:{self.position_id}"
+
+    @property
+    def venue(self) -> str:
+        return "lyra"
+
+    @property
+    def collateral_kind(self) -> CollateralKind:
+        return self.option_type.collateral_kind
+
+    @property
+    def price_step_wad(self) -> int:
+        """The oracle's prices have 18 decimals."""
+        return 1
+
+    @property
+    def removable_wad(self) -> int:
+        """Down to the minimum at the snapshot's price and time."""
+        if self.is_halted or self.at_s >= self.expiry_s:
+            return 0
+        return max(0, self.collateral_wad - self.requirement_wad(self.prices, self.at_s))
+
+    def equity_wad(self, prices: Prices, at_s: int) -> int:
+        """The collateral: a short has no other means, whatever the price."""
+        return self.collateral_wad
+
+    def requirement_wad(self, prices: Prices, at_s: int) -> int:
+        """The minimum collateral; from expiry on, what settling takes (and nobody can liquidate)."""
+        if at_s >= self.expiry_s:
+            return self._settlement_wad(prices[self.market])
+        shocked_wad, floor_wad, cap_wad = self._terms_wad(prices[self.market], at_s)
+        return min(max(shocked_wad, floor_wad), cap_wad)
+
+    def is_liquidatable(self, prices: Prices, at_s: int) -> bool:
+        """Collateral below the minimum, before expiry (``liquidatePosition`` refuses an expired board)."""
+        return at_s < self.expiry_s and self.collateral_wad < self.requirement_wad(prices, at_s)
+
+    def binding(self, prices: Prices, at_s: int) -> str:
+        """Which of the three terms rules."""
+        if at_s >= self.expiry_s:
+            return SETTLEMENT
+        shocked_wad, floor_wad, cap_wad = self._terms_wad(prices[self.market], at_s)
+        if max(shocked_wad, floor_wad) >= cap_wad:
+            return NOTIONAL_CAP
+        return SHOCKED_PRICE if shocked_wad > floor_wad else STATIC_FLOOR
+
+    def _terms_wad(self, spot_wad: int, at_s: int) -> tuple[int, int, int]:
+        """Shocked premium, floor and cap, rounded as the contract rounds."""
+        terms, amount_wad = self.terms, self.amount_wad
+        is_put = self.option_type is OptionType.SHORT_PUT_QUOTE
+        shocked_spot_wad = mul_down(spot_wad, terms.put_shock_wad if is_put else terms.call_shock_wad)
+        time_s = self.expiry_s - at_s
+        option = curve(self.strike_wad, time_s, terms.shock_vol_wad(time_s), terms.rate_wad)
+        call_wad, put_wad = premiums(option, shocked_spot_wad)
+        if is_put:
+            notional_wad = mul_down(amount_wad, self.strike_wad)
+            return mul_down(put_wad, amount_wad), terms.floor_quote_wad, notional_wad
+        premium_wad = mul_down(call_wad, amount_wad)
+        if self.option_type is OptionType.SHORT_CALL_BASE:
+            in_base_wad = ratio_down(premium_wad, shocked_spot_wad) if shocked_spot_wad > 0 else 0
+            return in_base_wad, terms.floor_base_wad, amount_wad
+        return premium_wad, terms.floor_quote_wad, 2**256 - 1
+
+    def _settlement_wad(self, spot_wad: int) -> int:
+        """What the position owes when its board settles at ``spot_wad``."""
+        is_put = self.option_type is OptionType.SHORT_PUT_QUOTE
+        owed_wad = self.strike_wad - spot_wad if is_put else spot_wad - self.strike_wad
+        if owed_wad <= 0:
+            return 0
+        if self.option_type is OptionType.SHORT_CALL_BASE:
+            ratio_wad = ratio_down(ratio_down(owed_wad, spot_wad), WAD - self.terms.settlement_fee_wad)
+            return mul_down(min(ratio_wad, WAD), self.amount_wad)
+        return mul_down(owed_wad, self.amount_wad)
