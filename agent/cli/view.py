@@ -1,0 +1,290 @@
+"""What people and programs are shown: the house's nouns as plain JSON, and the same as tables."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import cast
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from agent.market.instrument import LiquidityRange, Option, Perpetual
+from agent.market.intent import Action, AddCollateral, Reduce, RemoveCollateral, Trade
+from agent.market.position import Greeks, Position
+from agent.market.snapshot import Snapshot
+from agent.planning.plan import Plan
+from agent.risk.assessment import AccountRisk, Assessment
+from agent.risk.liquidation import Flip
+from agent.values.fixed import decimal, to_float
+
+Json = dict[str, object]
+
+
+def plain(raw_wad: int) -> str:
+    """A wad as an exact decimal string: JSON numbers would lose digits."""
+    return format(decimal(raw_wad).normalize(), "f")
+
+
+def snapshot_json(snapshot: Snapshot) -> Json:
+    """Block, wallet, quotes and positions."""
+    return {
+        "chain_id": snapshot.chain_id,
+        "account": snapshot.account,
+        "block": {
+            "number": snapshot.block.number,
+            "hash": snapshot.block.hash,
+            "timestamp_s": snapshot.block.timestamp_s,
+        },
+        "wallet": {
+            "native_wei": snapshot.wallet.native_wei,
+            "tokens": {a.token.symbol: str(a.decimal) for a in snapshot.wallet.balances},
+        },
+        "quotes": [
+            {
+                "venue": q.venue,
+                "market": q.market,
+                "asset": q.asset,
+                "index": plain(q.index_wad),
+                "mark": plain(q.mark_wad),
+                "funding_per_day": plain(q.funding_per_day_wad),
+            }
+            for state in snapshot.venues
+            for q in state.quotes
+        ],
+        "positions": [position_json(p) for p in snapshot.positions],
+    }
+
+
+def position_json(position: Position) -> Json:
+    """One holding with its Greeks."""
+    return {
+        "venue": position.venue,
+        "key": position.key,
+        "instrument": instrument_text(position),
+        "size": plain(position.size_wad),
+        "value": plain(position.value_wad),
+        "mark": plain(position.mark_wad),
+        "iv": position.iv,
+        "greeks": greeks_json(position.greeks),
+    }
+
+
+def greeks_json(greeks: Greeks) -> Json:
+    """delta in asset units, gamma per 1 of price, vega per 1.00 of vol, theta per day."""
+    return {"delta": greeks.delta, "gamma": greeks.gamma, "vega": greeks.vega, "theta": greeks.theta}
+
+
+def instrument_text(position: Position) -> str:
+    """ "ETH put 1900 2025-07-01" and the like."""
+    thing = position.instrument
+    if isinstance(thing, Option):
+        return f"{thing.asset} {thing.kind.value} {decimal(thing.strike_wad):f} exp {thing.expiry_s}"
+    if isinstance(thing, LiquidityRange):
+        low, high = decimal(thing.lower_price_wad), decimal(thing.upper_price_wad)
+        return f"{thing.asset} LP {low:.2f}-{high:.2f}"
+    if isinstance(thing, Perpetual):
+        return f"{thing.asset} perpetual"
+    return f"{thing.asset} spot"
+
+
+def flip_json(flip: Flip | None) -> Json | None:
+    """The price at which the contract's own predicate flips."""
+    if flip is None:
+        return None
+    return {
+        "direction": flip.direction,
+        "price": plain(flip.price_wad),
+        "distance": flip.distance,
+        "binding": flip.binding,
+        "tolerance": plain(flip.tolerance_wad),
+    }
+
+
+def account_json(risk: AccountRisk) -> Json:
+    """One margin account."""
+    return {
+        "key": risk.key,
+        "venue": risk.venue,
+        "equity": plain(risk.equity_wad),
+        "requirement": plain(risk.requirement_wad),
+        "health": finite(risk.health),
+        "distance": finite(risk.distance),
+        "down": flip_json(risk.down),
+        "up": flip_json(risk.up),
+        "hours_to_liquidation": finite(risk.hours_to_liquidation),
+        "binding": risk.binding,
+    }
+
+
+def finite(value: float | None) -> float | None:
+    """JSON has no infinity: an account that cannot be liquidated has none."""
+    return value if value is not None and math.isfinite(value) else None
+
+
+def assessment_json(assessment: Assessment) -> Json:
+    """What the judge says."""
+    return {
+        "block": assessment.block.number,
+        "equity_usd": assessment.equity_usd,
+        "greeks": {asset: greeks_json(greeks) for asset, greeks in assessment.by_asset.items()},
+        "accounts": [account_json(risk) for risk in assessment.accounts],
+        "limits": [
+            {
+                "name": limit.name,
+                "value": finite(limit.value),
+                "bound": limit.bound,
+                "breached": limit.breached,
+            }
+            for limit in assessment.limits
+        ],
+    }
+
+
+def action_json(action: Action) -> Json:
+    """One action of a plan."""
+    fields = {name: getattr(action, name) for name in action.__dataclass_fields__}
+    return {"action": type(action).__name__} | {
+        name.removesuffix("_wad"): plain(value) if name.endswith("_wad") else value
+        for name, value in fields.items()
+    }
+
+
+def plan_json(plan: Plan) -> Json:
+    """A plan with its legs, checks and why."""
+    return {
+        "intent_id": plan.intent_id,
+        "deadline_s": plan.deadline_s,
+        "urgency": plan.urgency.value,
+        "reasons": list(plan.reasons),
+        "unmet": list(plan.unmet),
+        "actions": [action_json(action) for action in plan.actions],
+        "calls": [
+            {"target": call.target, "label": call.label, "data": "0x" + call.data.hex()}
+            for call in plan.calls
+        ],
+        "checks_before": [check.name for check in plan.pre],
+        "checks_after": [check.name for check in plan.post],
+        "delta_after": {asset: plain(wad) for asset, wad in plan.delta_after_wad.items()},
+        "expected_cost": plain(plan.cost_wad),
+    }
+
+
+def positions_table(snapshot: Snapshot) -> Table:
+    """Every holding, one a row."""
+    table = _table("key", "instrument", "size", "mark", "value", "delta", "gamma", "vega", "theta")
+    for p in snapshot.positions:
+        table.add_row(
+            p.key,
+            instrument_text(p),
+            _number(to_float(p.size_wad)),
+            _number(to_float(p.mark_wad)),
+            _number(to_float(p.value_wad)),
+            _number(p.greeks.delta, 4),
+            _number(p.greeks.gamma, 6),
+            _number(p.greeks.vega),
+            _number(p.greeks.theta),
+        )
+    return table
+
+
+def assessment_table(assessment: Assessment) -> Group:
+    """Accounts, then the book's Greeks, then the limits."""
+    accounts = _table(
+        "account", "equity", "requirement", "health", "flips at", "distance", "hours", "because"
+    )
+    for risk in assessment.accounts:
+        flips = " / ".join(_number(to_float(f.price_wad)) for f in (risk.down, risk.up) if f is not None)
+        accounts.add_row(
+            risk.key,
+            _number(to_float(risk.equity_wad)),
+            _number(to_float(risk.requirement_wad)),
+            _number(risk.health),
+            flips or "never",
+            _percent(risk.distance),
+            "-" if finite(risk.hours_to_liquidation) is None else _number(risk.hours_to_liquidation or 0, 1),
+            risk.binding,
+        )
+    book = _table("asset", "net delta", "gamma", "vega", "theta")
+    for asset, greeks in assessment.by_asset.items():
+        book.add_row(
+            asset,
+            _number(greeks.delta, 4),
+            _number(greeks.gamma, 6),
+            _number(greeks.vega),
+            _number(greeks.theta),
+        )
+    limits = _table("limit", "value", "bound", "")
+    for limit in assessment.limits:
+        state = Text("BREACHED", style="bold red") if limit.breached else Text("ok", style="green")
+        limits.add_row(limit.name, _number(limit.value, 4), _number(limit.bound, 4), state)
+    return Group(accounts, book, limits)
+
+
+def plan_table(plans: Sequence[Plan]) -> RenderableType:
+    """The plan that would be sent first, and why."""
+    if not plans:
+        return Text("Nothing to do: every limit holds.", style="green")
+    plan = plans[0]
+    table = _table("leg", "venue", "what", "bound")
+    for number, action in enumerate(plan.actions, 1):
+        table.add_row(str(number), action.venue, *_action_text(action))
+    lines = [f"because {reason}" for reason in plan.reasons] + [f"cannot restore: {u}" for u in plan.unmet]
+    lines.append(f"intent {plan.intent_id}")
+    lines.append(f"checks before: {', '.join(c.name for c in plan.pre) or 'none'}")
+    lines.append(f"checks after: {', '.join(c.name for c in plan.post) or 'none'}")
+    after = ", ".join(f"{asset} {_number(to_float(wad), 4)}" for asset, wad in plan.delta_after_wad.items())
+    lines.append(f"net delta after: {after}; expected cost {_number(to_float(plan.cost_wad))}")
+    return Group(table, Text("\n".join(lines)))
+
+
+def pairs_table(pairs: Iterable[tuple[str, object]]) -> Table:
+    """Two columns."""
+    table = _table("", "")
+    for name, value in pairs:
+        table.add_row(name, str(value))
+    return table
+
+
+def rows_table(rows: Sequence[Mapping[str, object]]) -> Table:
+    """Any rows of the same keys."""
+    names = list(rows[0]) if rows else ["nothing"]
+    table = _table(*names)
+    for row in rows:
+        table.add_row(*(str(row.get(name, "")) for name in names))
+    return table
+
+
+def _action_text(action: Action) -> tuple[str, str]:
+    if isinstance(action, Trade):
+        verb = "buy" if action.size_wad > 0 else "sell"
+        return (
+            f"{verb} {_number(abs(to_float(action.size_wad)), 4)} on {action.market}",
+            f"at {_number(to_float(action.limit_price_wad))} or better",
+        )
+    if isinstance(action, AddCollateral):
+        return f"pay {_number(to_float(action.amount_wad))} into {action.key}", ""
+    if isinstance(action, RemoveCollateral):
+        return f"take {_number(to_float(action.amount_wad))} out of {action.key}", ""
+    reduce = cast(Reduce, action)
+    return (
+        f"close {_number(to_float(reduce.size_wad), 4)} of {reduce.key}",
+        f"for {_number(to_float(reduce.max_cost_wad))} at most",
+    )
+
+
+def _table(*names: str) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for index, name in enumerate(names):
+        table.add_column(name, justify="left" if index == 0 else "right", overflow="fold")
+    return table
+
+
+def _number(value: float, digits: int = 2) -> str:
+    return f"{value:,.{digits}f}" if math.isfinite(value) else "inf"
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None or not math.isfinite(value) else f"{value:.2%}"

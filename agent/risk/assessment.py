@@ -1,0 +1,129 @@
+"""The judge: a snapshot in, health, distances, Greeks and limits out. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from agent.market.margin import CollateralKind, MarginAccount
+from agent.market.position import Greeks
+from agent.market.snapshot import Snapshot
+from agent.risk.greeks import by_asset
+from agent.risk.limits import Bounds, Limit
+from agent.risk.liquidation import Flip, solve_joint, solve_time
+from agent.values.address import Address
+from agent.values.block import Block
+from agent.values.fixed import to_float
+
+
+@dataclass(frozen=True, slots=True)
+class AccountRisk:
+    """One margin account. ``_wad`` in its collateral token; ``health`` = equity / requirement (inf if none).
+
+    ``distance`` is the nearer flip's, inf if neither direction liquidates. ``hours_to_liquidation`` holds
+    prices still and lets funding and time run; None if it never comes within the horizon.
+    """
+
+    key: str
+    venue: str
+    asset: str
+    equity_wad: int
+    requirement_wad: int
+    health: float
+    down: Flip | None
+    up: Flip | None
+    distance: float
+    hours_to_liquidation: float | None
+    binding: str
+
+
+@dataclass(frozen=True, slots=True)
+class Assessment:
+    """What the judge says of one snapshot. Money in quote currency as floats, for people and limits."""
+
+    block: Block
+    accounts: tuple[AccountRisk, ...]
+    by_asset: Mapping[str, Greeks]
+    spot: Mapping[str, float]
+    equity_usd: float
+    limits: tuple[Limit, ...]
+
+    @property
+    def breached(self) -> tuple[Limit, ...]:
+        """The limits that do not hold."""
+        return tuple(limit for limit in self.limits if limit.breached)
+
+    @property
+    def delta_usd(self) -> float:
+        """Net delta of the book in quote currency."""
+        return sum(greeks.delta * self.spot.get(asset, 0.0) for asset, greeks in self.by_asset.items())
+
+    @property
+    def distance(self) -> float:
+        """The nearest account's distance to liquidation."""
+        return min((risk.distance for risk in self.accounts), default=math.inf)
+
+
+def assess(snapshot: Snapshot, bounds: Bounds) -> Assessment:
+    """Judge a snapshot."""
+    accounts = tuple(_risk(account) for account in snapshot.margins)
+    greeks = by_asset(snapshot.positions)
+    limits = [
+        Limit(f"net delta {asset}", "band", net.delta, bounds.band.get(asset, 0.0))
+        for asset, net in greeks.items()
+    ]
+    limits += [
+        Limit(f"distance {risk.key}", "floor", risk.distance, bounds.floor_distance) for risk in accounts
+    ]
+    return Assessment(
+        snapshot.block, accounts, greeks, spot_prices(snapshot), equity_usd(snapshot), tuple(limits)
+    )
+
+
+def spot_prices(snapshot: Snapshot) -> dict[str, float]:
+    """The oracle price of each asset: the first venue's that has one."""
+    prices: dict[str, float] = {}
+    for state in snapshot.venues:
+        for quote in state.quotes:
+            prices.setdefault(quote.asset, to_float(quote.index_wad))
+    return prices
+
+
+def equity_usd(snapshot: Snapshot) -> float:
+    """What the whole book is worth at the marks, in quote currency.
+
+    Positions at their value, plus posted quote collateral, plus the wallet's quote. Collateral in the asset
+    itself is a spot position of its venue and the wallet's asset tokens are wallet positions, so neither is
+    counted again here.
+    """
+    posted = sum(a.collateral_wad for a in snapshot.margins if a.collateral_kind is CollateralKind.QUOTE)
+    held = sum(position.value_wad for position in snapshot.positions)
+    return to_float(posted + held + _wallet_quote_wad(snapshot))
+
+
+def _wallet_quote_wad(snapshot: Snapshot) -> int:
+    """The wallet's tokens that margin accounts take as quote collateral, each once."""
+    tokens: set[Address] = {
+        a.collateral_token.address for a in snapshot.margins if a.collateral_kind is CollateralKind.QUOTE
+    }
+    return sum(snapshot.wallet.balance_wad(token) for token in tokens)
+
+
+def _risk(account: MarginAccount) -> AccountRisk:
+    equity = account.equity_wad(account.prices, account.at_s)
+    requirement = account.requirement_wad(account.prices, account.at_s)
+    down, up = solve_joint(account, "down"), solve_joint(account, "up")
+    return AccountRisk(
+        key=account.key,
+        venue=account.venue,
+        asset=account.asset,
+        equity_wad=equity,
+        requirement_wad=requirement,
+        health=equity / requirement if requirement > 0 else math.inf,
+        down=down,
+        up=up,
+        distance=min((flip.distance for flip in (down, up) if flip is not None), default=math.inf),
+        hours_to_liquidation=solve_time(account),
+        binding=account.binding(account.prices, account.at_s),
+    )
