@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import cast
 
 from rich import box
 from rich.console import Group, RenderableType
@@ -12,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from agent.market.instrument import LiquidityRange, Option, Perpetual
-from agent.market.intent import Action, AddCollateral, Reduce, RemoveCollateral, Trade
+from agent.market.intent import Action, AddCollateral, RemoveCollateral, Trade
 from agent.market.position import Greeks, Position
 from agent.market.snapshot import Snapshot
 from agent.planning.plan import Plan
@@ -268,10 +267,9 @@ def _action_text(action: Action) -> tuple[str, str]:
         return f"pay {_number(to_float(action.amount_wad))} into {action.key}", ""
     if isinstance(action, RemoveCollateral):
         return f"take {_number(to_float(action.amount_wad))} out of {action.key}", ""
-    reduce = cast(Reduce, action)
     return (
-        f"close {_number(to_float(reduce.size_wad), 4)} of {reduce.key}",
-        f"for {_number(to_float(reduce.max_cost_wad))} at most",
+        f"close {_number(to_float(action.size_wad), 4)} of {action.key}",
+        f"for {_number(to_float(action.max_cost_wad))} at most",
     )
 
 

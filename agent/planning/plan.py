@@ -69,7 +69,7 @@ def plan(
     other way round. All carry the same intent id, so at most one of them can ever happen.
     Raises PlanInfeasible when a limit is broken and nothing at all can be done about it.
     """
-    drafts = []
+    drafts: list[_Draft] = []
     for with_hedge, with_margin in ((True, True), (False, True), (True, False)):
         draft = _draft(snapshot, assessment, policy, with_hedge, with_margin)
         if draft.actions and all(draft.actions != other.actions for other in drafts):

@@ -20,11 +20,15 @@ HORIZON_S = 365 * 86_400
 TOP = 16 * WAD  # a rise beyond sixteen times the price is "never"
 # Ratios to the present price at which the predicate is tried, outward, so that a nearer flip is not jumped
 # over. Two percent apart near the money where option requirements bend, wider where nothing bends any more.
-_DOWN = tuple(WAD - WAD * step // 50 for step in range(1, 50)) + (WAD // 100, WAD // 1000, 0)
+_DOWN = (*(WAD - WAD * step // 50 for step in range(1, 50)), WAD // 100, WAD // 1000, 0)
 _UP = (
-    tuple(WAD + WAD * step // 50 for step in range(1, 51))
-    + tuple(2 * WAD + WAD * step // 10 for step in range(1, 21))
-    + (5 * WAD, 6 * WAD, 8 * WAD, 11 * WAD, TOP)
+    *(WAD + WAD * step // 50 for step in range(1, 51)),
+    *(2 * WAD + WAD * step // 10 for step in range(1, 21)),
+    5 * WAD,
+    6 * WAD,
+    8 * WAD,
+    11 * WAD,
+    TOP,
 )
 
 
