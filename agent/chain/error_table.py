@@ -1,0 +1,180 @@
+"""The one place that knows how nodes word their errors.
+
+Nodes agree on few error codes and on no texts, so what a node means is told from the text. The texts are
+those of geth (also OP-stack's op-geth and Arbitrum's nitro, which are built on it), reth, erigon, nethermind,
+besu and anvil; ``tests/recorded`` holds answers and says where each comes from. Matching ignores case and
+takes the first rule that fits, so the narrower rule stands first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import Enum
+
+REVERTED = 3  # the error code of a call that reverted, from geth's ethapi; others followed
+LIMITED = 429
+LIMIT_EXCEEDED = -32005  # EIP-1474, but besu also answers it to a gas limit above the block's
+
+
+class SendFault(Enum):
+    """Why a node did not take a signed transaction, as far as the sender has to act differently."""
+
+    ALREADY_KNOWN = "already known"
+    NONCE_TOO_LOW = "nonce too low"
+    NONCE_TOO_HIGH = "nonce too high"
+    REPLACEMENT_UNDERPRICED = "replacement underpriced"
+    UNDERPRICED = "underpriced"
+    INSUFFICIENT_FUNDS = "insufficient funds"
+    FEE_TOO_LOW = "fee below the block's base fee"
+    GAS_TOO_LOW = "gas below the intrinsic cost"
+    EXCEEDS_BLOCK_GAS = "gas above what a block or transaction may use"
+    DELEGATED_IN_FLIGHT = "a delegated account has a transaction in flight"
+    OTHER = "other"
+
+
+SEND_FAULTS: tuple[tuple[str, SendFault], ...] = (
+    ("in-flight transaction limit", SendFault.DELEGATED_IN_FLIGHT),
+    ("inflight transaction limit", SendFault.DELEGATED_IN_FLIGHT),
+    ("from delegated accounts", SendFault.DELEGATED_IN_FLIGHT),
+    ("delegatorhaspendingtx", SendFault.DELEGATED_IN_FLIGHT),
+    ("notcurrentnoncefordelegation", SendFault.DELEGATED_IN_FLIGHT),
+    ("authority already reserved", SendFault.DELEGATED_IN_FLIGHT),
+    ("already known", SendFault.ALREADY_KNOWN),
+    ("alreadyknown", SendFault.ALREADY_KNOWN),
+    ("already imported", SendFault.ALREADY_KNOWN),
+    ("known transaction", SendFault.ALREADY_KNOWN),
+    ("existing tx with same hash", SendFault.ALREADY_KNOWN),
+    ("already exists", SendFault.ALREADY_KNOWN),
+    ("replacement transaction underpriced", SendFault.REPLACEMENT_UNDERPRICED),
+    ("replacementnotallowed", SendFault.REPLACEMENT_UNDERPRICED),
+    ("could not replace existing tx", SendFault.REPLACEMENT_UNDERPRICED),
+    ("nonce too low", SendFault.NONCE_TOO_LOW),
+    ("nonce is too low", SendFault.NONCE_TOO_LOW),
+    ("oldnonce", SendFault.NONCE_TOO_LOW),
+    ("nonce below current nonce", SendFault.NONCE_TOO_LOW),
+    ("nonce too high", SendFault.NONCE_TOO_HIGH),
+    ("nonce too distant", SendFault.NONCE_TOO_HIGH),
+    ("nonce is too distant", SendFault.NONCE_TOO_HIGH),
+    ("noncegap", SendFault.NONCE_TOO_HIGH),
+    ("gapped nonce", SendFault.NONCE_TOO_HIGH),
+    ("noncetoofarinfuture", SendFault.NONCE_TOO_HIGH),
+    ("insufficient gas for floor", SendFault.GAS_TOO_LOW),
+    ("gas floor more than gas limit", SendFault.GAS_TOO_LOW),
+    ("intrinsic gas", SendFault.GAS_TOO_LOW),
+    ("insufficientfunds", SendFault.INSUFFICIENT_FUNDS),
+    ("insufficient funds", SendFault.INSUFFICIENT_FUNDS),
+    ("upfront cost exceeds", SendFault.INSUFFICIENT_FUNDS),
+    ("exceeds block gas limit", SendFault.EXCEEDS_BLOCK_GAS),
+    ("gaslimitexceeded", SendFault.EXCEEDS_BLOCK_GAS),
+    ("gas limit too high", SendFault.EXCEEDS_BLOCK_GAS),
+    ("gas limit is too high", SendFault.EXCEEDS_BLOCK_GAS),
+    ("exceeds maximum per-transaction", SendFault.EXCEEDS_BLOCK_GAS),
+    ("transaction gas limit cap", SendFault.EXCEEDS_BLOCK_GAS),
+    ("less than block base fee", SendFault.FEE_TOO_LOW),
+    ("below current base fee", SendFault.FEE_TOO_LOW),
+    ("feetoolow", SendFault.FEE_TOO_LOW),
+    ("fee too low", SendFault.FEE_TOO_LOW),
+    ("underpriced", SendFault.UNDERPRICED),
+    ("below minimum", SendFault.UNDERPRICED),
+    ("below configured minimum", SendFault.UNDERPRICED),
+    ("tip cap", SendFault.UNDERPRICED),
+)
+
+UNPINNED: tuple[str, ...] = (
+    "header not found",
+    "header for hash not found",
+    "block not found",
+    "blocknotfound",
+    "block with hash",
+    "block with id",
+    "unknown block",
+    "block could not be found",
+    "could not find block",
+    "not canonical",
+    "not currently canonical",
+    "missing trie node",
+    "no state available",
+    "no state found for block",
+    "state is not available",
+    "state not available",
+    "world state unavailable",
+    "historical state",
+    "is pruned",
+    "state histories haven't been fully indexed",
+    "blockoutofrange",
+    "required data unavailable",
+)
+
+REVERT_WORDS: tuple[str, ...] = (
+    "execution reverted",
+    "vm execution error",
+    "transaction execution fails",
+    "out of gas",
+    "invalid opcode",
+    "opcode not found",
+    "stack underflow",
+    "stack overflow",
+    "stack limit reached",
+    "invalid jump",
+    "bad jump",
+    "bad instruction",
+    "write protection",
+    "evm error",
+    "reverted",
+)
+
+RATE_WORDS: tuple[str, ...] = (
+    "rate limit",
+    "rate exceeded",
+    "too many requests",
+    "request limit",
+    "limit exceeded",
+    "compute units",
+    "capacity",
+    "quota",
+)
+
+
+def send_fault(message: str) -> SendFault:
+    """What the node's answer to ``eth_sendRawTransaction`` means."""
+    text = message.lower()
+    return next((fault for words, fault in SEND_FAULTS if words in text), SendFault.OTHER)
+
+
+def is_unpinned(message: str) -> bool:
+    """Whether a read failed because the node has no state of the block it was pinned to."""
+    text = message.lower()
+    return any(words in text for words in UNPINNED)
+
+
+def is_rate_limit(code: int, message: str) -> bool:
+    """Whether an answer asks for fewer requests."""
+    text = message.lower()
+    return code == LIMITED or (code == LIMIT_EXCEEDED and any(words in text for words in RATE_WORDS))
+
+
+def revert_data(code: int, message: str, data: object) -> bytes | None:
+    """The bytes a call reverted with (empty if the node kept them), or None if it did not revert.
+
+    ``data`` is the answer's ``error.data``: a hex string, the same after a word ("Reverted 0x..."), or an
+    object that holds it, by node.
+    """
+    found = _hex_bytes(data)
+    if code == REVERTED:
+        return found or b""
+    text = message.lower()
+    if any(words in text for words in REVERT_WORDS):
+        return found or b""
+    return None
+
+
+def _hex_bytes(data: object) -> bytes | None:
+    if isinstance(data, Mapping):
+        return _hex_bytes(data.get("data"))
+    if not isinstance(data, str):
+        return None
+    start = data.find("0x")
+    try:
+        return bytes.fromhex(data[start + 2 :]) if start >= 0 else None
+    except ValueError:
+        return None

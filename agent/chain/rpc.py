@@ -1,0 +1,281 @@
+"""A node, asked over JSON-RPC. Requests are never repeated; every fault is a typed error.
+
+Reads name their block by hash (EIP-1898, ``requireCanonical``), so a snapshot is of one block or an error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from agent.chain import shape
+from agent.chain.error_table import is_rate_limit, is_unpinned, revert_data
+from agent.chain.transport import Json, Transport
+from agent.errors import DecodeMismatch, RateLimited, ReadUnpinned, RpcRejected
+from agent.values.address import Address, BlockHash, ChainId, TxHash
+from agent.values.block import Block
+from agent.values.call import Answer, Call
+
+Tag = str  # "latest", "pending", "safe", "finalized", "earliest"
+At = Block | Tag
+Params = Sequence[object]
+
+
+@dataclass(frozen=True, slots=True)
+class RpcResult:
+    """One answer of a batch: a value, or the node's refusal."""
+
+    value: Json = None
+    error: RpcRejected | None = None
+
+    def unwrap(self) -> Json:
+        """The value. Raises the RpcRejected."""
+        if self.error is not None:
+            raise self.error
+        return self.value
+
+
+@dataclass(frozen=True, slots=True)
+class FeeHistory:
+    """``eth_feeHistory``: base fees in wei per gas of the blocks and of the one after them, oldest first.
+
+    ``rewards_wei`` has, per block, the tip at each asked percentile.
+    """
+
+    oldest_block: int
+    base_fees_wei: tuple[int, ...]
+    gas_used_ratios: tuple[float, ...]
+    rewards_wei: tuple[tuple[int, ...], ...]
+
+
+class Rpc:
+    """One endpoint. Threads may share it. ``endpoint`` is shown without its path, query and user part.
+
+    Every method raises RpcUnavailable, RpcTimeout, RateLimited or RpcRejected (with ``rpc_code``, ``reason``
+    and ``data`` in its fields), and DecodeMismatch if the answer has not the expected shape.
+    """
+
+    def __init__(self, endpoint: str, timeout_s: float = 10.0) -> None:
+        self._transport = Transport(endpoint, timeout_s)
+        self.endpoint = self._transport.endpoint
+
+    def request(self, method: str, params: Params = ()) -> Json:
+        """The ``result`` of one call."""
+        return self._single(method, params).unwrap()
+
+    def batch(self, calls: Sequence[tuple[str, Params]]) -> list[RpcResult]:
+        """Answers of several calls in one round trip, in order; a refusal stays in its own result."""
+        if not calls:
+            return []
+        body = [
+            {"jsonrpc": "2.0", "id": index, "method": method, "params": list(params)}
+            for index, (method, params) in enumerate(calls)
+        ]
+        label = f"a batch of {len(calls)} x {calls[0][0]}"
+        answer = self._transport.post(body, label)
+        if isinstance(answer, dict):  # the batch as a whole was refused
+            self._result(answer, label).unwrap()
+        by_id = {
+            number: entry
+            for entry in (shape.record(item, label) for item in shape.items(answer, label))
+            if isinstance(number := entry.get("id"), int)
+        }
+        if len(by_id) != len(calls) or any(index not in by_id for index in range(len(calls))):
+            raise shape.mismatch(label, f"{len(calls)} answers with our ids", sorted(by_id))
+        return [self._result(by_id[index], method) for index, (method, _) in enumerate(calls)]
+
+    def close(self) -> None:
+        """Close this thread's connection."""
+        self._transport.close()
+
+    # --- state, at a block ---------------------------------------------------------------------------
+
+    def call(
+        self,
+        call: Call,
+        at: At,
+        sender: Address | None = None,
+        overrides: Mapping[str, object] | None = None,
+    ) -> Answer:
+        """``eth_call``; a revert is an answer with ``ok`` False. Raises ReadUnpinned if ``at`` is gone."""
+        params = call_params(call, at, sender, overrides)
+        return self._answer(self._single("eth_call", params), at)
+
+    def calls(self, calls: Sequence[Call], at: At) -> list[Answer]:
+        """The same for several calls in one round trip."""
+        results = self.batch([("eth_call", call_params(call, at)) for call in calls])
+        return [self._answer(result, at) for result in results]
+
+    def balance(self, address: Address, at: At = "latest") -> int:
+        """Native balance, wei."""
+        return shape.quantity(self._pinned("eth_getBalance", address, at), "eth_getBalance")
+
+    def nonce(self, address: Address, at: At = "latest") -> int:
+        """Number of transactions sent; at "pending" those in the node's pool are counted."""
+        return shape.quantity(self._pinned("eth_getTransactionCount", address, at), "eth_getTransactionCount")
+
+    def code(self, address: Address, at: At = "latest") -> bytes:
+        """The code at an address; empty if there is none."""
+        return shape.hex_bytes(self._pinned("eth_getCode", address, at), "eth_getCode")
+
+    # --- chain -----------------------------------------------------------------------------------------
+
+    def chain_id(self) -> ChainId:
+        """The chain the node serves."""
+        return ChainId(shape.quantity(self.request("eth_chainId"), "eth_chainId"))
+
+    def block(self, at: int | Tag | BlockHash = "latest") -> Block:
+        """The header of a block by number, tag or hash. Raises ReadUnpinned if the node has none."""
+        is_hash = isinstance(at, str) and at.startswith("0x")
+        method = "eth_getBlockByHash" if is_hash else "eth_getBlockByNumber"
+        value = self.request(method, (hex(at) if isinstance(at, int) else at, False))
+        if value is None:
+            raise ReadUnpinned(block=at, reason="block not found")
+        return shape.header(value, method)
+
+    def receipt(self, tx: TxHash) -> dict[str, Json] | None:
+        """The receipt as the node words it, or None while the transaction is in no block."""
+        value = self.request("eth_getTransactionReceipt", (tx,))
+        return None if value is None else shape.record(value, "eth_getTransactionReceipt")
+
+    def fee_history(
+        self, blocks: int, percentiles: Sequence[float], newest: str | int = "latest"
+    ) -> FeeHistory:
+        """Fees of the last ``blocks`` blocks, with the tips at ``percentiles`` (0 to 100, rising)."""
+        label = "eth_feeHistory"
+        end = hex(newest) if isinstance(newest, int) else newest
+        fields = shape.record(self.request(label, (hex(blocks), end, list(percentiles))), label)
+        rewards = fields.get("reward") or []
+        return FeeHistory(
+            oldest_block=shape.quantity(fields.get("oldestBlock"), label),
+            base_fees_wei=_quantities(fields.get("baseFeePerGas"), label),
+            gas_used_ratios=tuple(_ratio(x, label) for x in shape.items(fields.get("gasUsedRatio"), label)),
+            rewards_wei=tuple(_quantities(row, label) for row in shape.items(rewards, label)),
+        )
+
+    # --- transactions ------------------------------------------------------------------------------------
+
+    def send_raw(self, raw: bytes) -> TxHash:
+        """Hand a signed transaction to the node, once.
+
+        RpcRejected means that the node refused it (see ``error_table.send_fault``); RpcTimeout and
+        RpcUnavailable mean that nobody knows whether it has it.
+        """
+        return shape.tx_hash(
+            self.request("eth_sendRawTransaction", ("0x" + raw.hex(),)), "eth_sendRawTransaction"
+        )
+
+    def estimate_gas(
+        self,
+        transaction: Mapping[str, object],
+        at: At = "pending",
+        overrides: Mapping[str, object] | None = None,
+    ) -> int:
+        """Gas the transaction needs. Raises RpcRejected if it would revert (``revert`` reads its data)."""
+        params: list[object] = [dict(transaction), block_param(at)]
+        if overrides is not None:
+            params.append(dict(overrides))
+        return shape.quantity(
+            self._pinned_value(self._single("eth_estimateGas", params), at), "eth_estimateGas"
+        )
+
+    def simulate_v1(self, payload: Mapping[str, object], at: At = "pending") -> list[Json]:
+        """``eth_simulateV1``: the simulated blocks as the node words them."""
+        value = self._single("eth_simulateV1", (dict(payload), block_param(at)))
+        return shape.items(self._pinned_value(value, at), "eth_simulateV1")
+
+    # --- inside --------------------------------------------------------------------------------------------
+
+    def _single(self, method: str, params: Params) -> RpcResult:
+        body = {"jsonrpc": "2.0", "id": 0, "method": method, "params": list(params)}
+        return self._result(shape.record(self._transport.post(body, method), method), method)
+
+    def _pinned(self, method: str, address: Address, at: At) -> Json:
+        return self._pinned_value(self._single(method, (address, block_param(at))), at)
+
+    def _pinned_value(self, result: RpcResult, at: At) -> Json:
+        if result.error is not None and is_unpinned(str(result.error.fields["reason"])):
+            raise _unpinned(result.error, at)
+        return result.unwrap()
+
+    def _answer(self, result: RpcResult, at: At) -> Answer:
+        if result.error is None:
+            return Answer(ok=True, data=shape.hex_bytes(result.value, "eth_call"))
+        if is_unpinned(str(result.error.fields["reason"])):
+            raise _unpinned(result.error, at)
+        data = revert(result.error)
+        if data is None:
+            raise result.error
+        return Answer(ok=False, data=data)
+
+    def _result(self, entry: Mapping[str, Json], method: str) -> RpcResult:
+        error = entry.get("error")
+        if error is None:
+            if "result" not in entry:
+                raise DecodeMismatch(
+                    label=method,
+                    target=self.endpoint,
+                    expected="a JSON-RPC answer",
+                    reason="it has neither result nor error",
+                )
+            return RpcResult(value=entry["result"])
+        fields = shape.record(error, method)
+        code, message = fields.get("code"), str(fields.get("message"))
+        rpc_code = code if isinstance(code, int) else 0
+        if is_rate_limit(rpc_code, message):
+            raise RateLimited(endpoint=self.endpoint, method=method, retry_after_s="unknown")
+        return RpcResult(
+            error=RpcRejected(
+                endpoint=self.endpoint,
+                method=method,
+                reason=message,
+                rpc_code=rpc_code,
+                data=fields.get("data"),
+            )
+        )
+
+
+def block_param(at: At) -> object:
+    """How a request names its block: by hash if it is a Block, which must still be canonical."""
+    return {"blockHash": at.hash, "requireCanonical": True} if isinstance(at, Block) else at
+
+
+def call_params(
+    call: Call,
+    at: At,
+    sender: Address | None = None,
+    overrides: Mapping[str, object] | None = None,
+) -> list[object]:
+    """The parameters of ``eth_call``."""
+    fields: dict[str, object] = {"to": call.target, "data": "0x" + call.data.hex()}
+    if sender is not None:
+        fields["from"] = sender
+    if call.value_wei:
+        fields["value"] = hex(call.value_wei)
+    params: list[object] = [fields, block_param(at)]
+    if overrides is not None:
+        params.append(dict(overrides))
+    return params
+
+
+def revert(error: RpcRejected) -> bytes | None:
+    """The revert data of a refused call or estimate; None if it was refused for another reason."""
+    code = error.fields["rpc_code"]
+    return revert_data(
+        code if isinstance(code, int) else 0, str(error.fields["reason"]), error.fields["data"]
+    )
+
+
+def _unpinned(error: RpcRejected, at: At) -> ReadUnpinned:
+    where = f"{at.number} ({at.hash})" if isinstance(at, Block) else at
+    return ReadUnpinned(block=where, reason=error.fields["reason"])
+
+
+def _quantities(value: Json, label: str) -> tuple[int, ...]:
+    return tuple(shape.quantity(item, label) for item in shape.items(value, label))
+
+
+def _ratio(value: Json, label: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise shape.mismatch(label, "a number", value)
+    return float(value)
