@@ -1,0 +1,213 @@
+"""What Lyra says of one account at one block, and what follows from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from agent.errors import VenueUnknown
+from agent.market.instrument import Option, OptionKind, Spot
+from agent.market.margin import MarginAccount
+from agent.market.offer import Offer
+from agent.market.position import Greeks, Position
+from agent.market.snapshot import Quote
+from agent.pricing import black
+from agent.values.address import MarketId
+from agent.values.amount import Token
+from agent.values.fixed import WAD, mul_down, mul_up, to_float
+from agent.venues.lyra.margin import CollateralTerms, OptionType, ShortOption
+from agent.venues.lyra.premium import curve, premiums
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """One option position with its strike and board. ``settled_at_wad`` is 0 until the board settles, then
+    the price it settled at; ``base_taken_wad`` what a base-collateralised call then owes per unit, in base.
+    """
+
+    position_id: int
+    option_type: OptionType
+    amount_wad: int
+    collateral_wad: int
+    strike_id: int
+    strike_wad: int
+    skew_wad: int
+    expiry_s: int
+    base_iv_wad: int
+    settled_at_wad: int = 0
+    base_taken_wad: int = 0
+
+    @property
+    def key(self) -> str:
+        return f"lyra:{self.position_id}"
+
+    @property
+    def vol_wad(self) -> int:
+        """The volatility the market trades the strike at."""
+        return mul_down(self.base_iv_wad, self.skew_wad)
+
+    def is_live(self, at_s: int) -> bool:
+        """It can be traded, topped up and liquidated."""
+        return at_s < self.expiry_s and self.settled_at_wad == 0
+
+
+@dataclass(frozen=True, slots=True)
+class TradeTerms:
+    """What the pricer allows: bounds of an ordinary close and of a forced one, and an order's impact.
+
+    An order of ``standard_size_wad`` moves the board's volatility by 0.01 and the strike's skew by
+    ``skew_factor_wad`` of that.
+    """
+
+    min_delta_wad: int
+    force_delta_wad: int
+    cutoff_s: int
+    base_iv_wad: tuple[int, int]
+    skew_wad: tuple[int, int]
+    vol_wad: tuple[int, int]
+    force_skew_wad: tuple[int, int]
+    standard_size_wad: int
+    skew_factor_wad: int
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """The market as a whole: prices, parameters, tokens, and what the account lets it take (raw = wad)."""
+
+    market: MarketId
+    asset: str
+    at_s: int
+    spot_wad: int
+    is_paused: bool
+    collateral_terms: CollateralTerms
+    trade_terms: TradeTerms
+    quote_token: Token
+    base_token: Token
+    quote_allowance_wad: int
+    base_allowance_wad: int
+
+    def collateral_token(self, option_type: OptionType) -> Token:
+        """What a short of this type is collateralised in."""
+        return self.base_token if option_type is OptionType.SHORT_CALL_BASE else self.quote_token
+
+
+@dataclass(frozen=True, slots=True)
+class LyraState:
+    """One account's options. Options are not traded for delta, so there are no offers."""
+
+    standing: Standing
+    holdings: tuple[Holding, ...]
+    positions: tuple[Position, ...]
+    margins: tuple[MarginAccount, ...]
+    offers: tuple[Offer, ...] = field(default=())
+
+    @property
+    def venue(self) -> str:
+        return "lyra"
+
+    @property
+    def quotes(self) -> tuple[Quote, ...]:
+        """The market's oracle price, which is also the one its margin check uses."""
+        market = self.standing
+        return (Quote("lyra", market.market, market.asset, market.spot_wad, market.spot_wad),)
+
+    def holding(self, key: str) -> Holding:
+        """The position of that key. Raises VenueUnknown."""
+        for holding in self.holdings:
+            if holding.key == key:
+                return holding
+        raise VenueUnknown(name=key, known=", ".join(holding.key for holding in self.holdings))
+
+
+def assemble(standing: Standing, holdings: tuple[Holding, ...]) -> LyraState:
+    """The state from what was read. Pure."""
+    live = [h for h in holdings if h.option_type.is_short and h.is_live(standing.at_s)]
+    return LyraState(
+        standing=standing,
+        holdings=holdings,
+        positions=tuple(position for h in holdings for position in _positions(standing, h)),
+        margins=tuple(_margin(standing, h) for h in live),
+    )
+
+
+def _margin(market: Standing, holding: Holding) -> ShortOption:
+    return ShortOption(
+        position_id=holding.position_id,
+        market=market.market,
+        asset=market.asset,
+        option_type=holding.option_type,
+        strike_wad=holding.strike_wad,
+        expiry_s=holding.expiry_s,
+        amount_wad=holding.amount_wad,
+        collateral_wad=holding.collateral_wad,
+        collateral_token=market.collateral_token(holding.option_type),
+        terms=market.collateral_terms,
+        at_s=market.at_s,
+        prices={market.market: market.spot_wad},
+        is_halted=market.is_paused,
+    )
+
+
+def _positions(market: Standing, holding: Holding) -> tuple[Position, ...]:
+    """The option, and the asset that collateralises it if it does.
+
+    A live short's collateral stands in its margin account, so it adds nothing to ``value_wad`` here; once
+    the option has expired there is no such account, and its collateral counts as value of the positions.
+    """
+    sign = -1 if holding.option_type.is_short else 1
+    mark_wad, iv, unit = _mark(market, holding)
+    value_wad = sign * (mul_up if sign < 0 else mul_down)(holding.amount_wad, mark_wad)
+    is_live = holding.is_live(market.at_s)
+    is_base = holding.option_type is OptionType.SHORT_CALL_BASE
+    posted_wad = holding.collateral_wad
+    if holding.settled_at_wad and is_base:
+        posted_wad = max(0, posted_wad - mul_up(holding.amount_wad, holding.base_taken_wad))
+        value_wad = 0  # what it owes has been taken off the asset below
+    elif sign < 0 and not is_live and not is_base:
+        value_wad = max(0, posted_wad + value_wad)
+    size = sign * to_float(holding.amount_wad)
+    option = Position(
+        venue="lyra",
+        key=holding.key,
+        instrument=Option(
+            market.market, market.asset, holding.option_type.kind, holding.strike_wad, holding.expiry_s
+        ),
+        size_wad=sign * holding.amount_wad,
+        value_wad=value_wad,
+        greeks=Greeks(unit.delta * size, unit.gamma * size, unit.vega * size, unit.theta * size),
+        mark_wad=mark_wad,
+        iv=iv,
+    )
+    if not is_base or posted_wad == 0:
+        return (option,)
+    asset = Position(
+        venue="lyra",
+        key=f"{holding.key}:collateral",
+        instrument=Spot(market.market, market.asset),
+        size_wad=posted_wad,
+        value_wad=0 if is_live else mul_down(posted_wad, market.spot_wad),
+        greeks=Greeks(delta=to_float(posted_wad)),
+        mark_wad=market.spot_wad,
+    )
+    return (option, asset)
+
+
+def _mark(market: Standing, holding: Holding) -> tuple[int, float | None, Greeks]:
+    """The market's premium per unit, the volatility it is at, and the Greeks of one unit long."""
+    is_put = holding.option_type.kind is OptionKind.PUT
+    if holding.settled_at_wad:
+        owed_wad = holding.settled_at_wad - holding.strike_wad
+        return max(0, -owed_wad if is_put else owed_wad), None, Greeks()
+    time_s = max(0, holding.expiry_s - market.at_s)
+    rate_wad = market.collateral_terms.rate_wad
+    option = curve(holding.strike_wad, time_s, holding.vol_wad, rate_wad)
+    call_wad, put_wad = premiums(option, market.spot_wad)
+    iv = to_float(holding.vol_wad)
+    _, unit = black.greeks(
+        holding.option_type.kind,
+        to_float(market.spot_wad),
+        to_float(holding.strike_wad),
+        float(time_s),
+        iv,
+        rate_wad / WAD,
+    )
+    return put_wad if is_put else call_wad, iv, unit
