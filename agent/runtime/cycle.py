@@ -1,0 +1,152 @@
+"""One pass: see, judge, plan, act, prove. The whole agent on one page."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from agent.chain.lens import read_one
+from agent.errors import EvenkeelError, LaneBusy, PlanInfeasible, Refused
+from agent.market.intent import Action, Order
+from agent.market.snapshot import Snapshot, VenueState
+from agent.planning.plan import Plan, Writer, plan
+from agent.planning.policy import Policy
+from agent.risk.assessment import Assessment, assess
+from agent.risk.limits import Bounds
+from agent.runtime.aftermath import Aftermath, Recorder, look_back
+from agent.runtime.see import Eye
+from agent.runtime.summary import Json, assessment_json, plan_json, snapshot_json
+from agent.tx.executor import Hedge, Intent, find_intent
+from agent.tx.sender import Sender, Sent
+from agent.tx.simulation import Simulated, Simulator
+from agent.values.address import Address
+from agent.values.block import Block
+from agent.venues.venue import Venue
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """Everything one pass works with. Without a ``sender`` nothing can leave: a dry run."""
+
+    account: Address
+    eye: Eye
+    policy: Policy
+    bounds: Bounds
+    simulator: Simulator | None = None
+    sender: Sender | None = None
+    recorder: Recorder | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """What one pass saw and did. ``refused``: plans that were dropped, with why."""
+
+    block: Block
+    snapshot: Snapshot
+    assessment: Assessment
+    plans: tuple[Plan, ...] = ()
+    simulated: Simulated | None = None
+    sent: Sent | None = None
+    refused: tuple[str, ...] = ()
+    aftermath: tuple[Aftermath, ...] = ()
+
+
+def cycle(desk: Desk, block: Block) -> Pass:
+    """From one head to at most one transaction.
+
+    Raises Transient when the step should be tried again on the next head, Untrusted to halt. What the
+    chain or the policy refuses is part of the answer.
+    """
+    aftermath = look_back(desk.eye, desk.account, desk.sender, desk.recorder, block)
+    snapshot = desk.eye.see(desk.account, block)
+    assessment = assess(snapshot, desk.bounds)
+    intent = next_intent(desk, block)
+    try:
+        plans = plan(snapshot, assessment, desk.policy, writers(desk, snapshot), intent.id)
+    except PlanInfeasible as error:
+        _record(desk, "infeasible", {"block": block.number, "conflicts": error.fields["conflicts"]})
+        return Pass(block, snapshot, assessment, refused=(error.message,), aftermath=aftermath)
+    simulated, sent, refused = act(desk, snapshot, assessment, intent, plans)
+    return Pass(block, snapshot, assessment, plans, simulated, sent, refused, aftermath)
+
+
+def next_intent(desk: Desk, block: Block) -> Intent:
+    """The first intent the chain has not consumed; without an executor, the very first."""
+    if desk.simulator is None and desk.sender is None:
+        return Intent(desk.eye.chain_id, desk.account, 0)
+    hint = desk.sender.epoch_hint() if desk.sender is not None else 0
+    return read_one(desk.eye.rpc, block, find_intent(desk.eye.chain_id, desk.account, hint))
+
+
+def act(
+    desk: Desk, snapshot: Snapshot, assessment: Assessment, intent: Intent, plans: tuple[Plan, ...]
+) -> tuple[Simulated | None, Sent | None, tuple[str, ...]]:
+    """Try the plans best first: the first that simulates is sent (or, in a dry run, only simulated)."""
+    refused: list[str] = []
+    for candidate in plans:
+        hedge = Hedge(intent, candidate.deadline_s, candidate.calls, candidate.pre, candidate.post)
+        try:
+            if desk.sender is None:
+                if desk.simulator is None:
+                    break
+                limit = snapshot.block.gas_limit
+                return (
+                    desk.simulator.simulate(hedge, "pending", limit, assume_delegated=True),
+                    None,
+                    tuple(refused),
+                )
+            # The decision is in the record before anything of it can be on chain.
+            _record(desk, "decision", _decision(snapshot, assessment, candidate))
+            sent = desk.sender.submit(hedge, candidate.urgency, snapshot.block)
+        except LaneBusy as error:
+            refused.append(error.message)
+            break
+        except Refused as error:
+            refused.append(error.message)
+            _record(desk, "refused", _refusal(candidate, error))
+            continue
+        _record(desk, "transaction", _transaction(sent))
+        return None, sent, tuple(refused)
+    return None, None, tuple(refused)
+
+
+def writers(desk: Desk, snapshot: Snapshot) -> dict[str, Writer]:
+    """Each venue's writer, bound to its state at the snapshot."""
+    deadline_s = snapshot.block.timestamp_s + desk.policy.deadline_s
+    states = {state.venue: state for state in snapshot.venues}
+
+    def bind(venue: Venue[VenueState], state: VenueState) -> Writer:
+        def write(action: Action) -> Order:
+            return venue.write(state, action, desk.account, deadline_s)
+
+        return write
+
+    return {venue.name: bind(venue, states[venue.name]) for venue in desk.eye.venues}
+
+
+def _record(desk: Desk, kind: str, payload: Json) -> None:
+    if desk.recorder is not None:
+        desk.recorder.append(kind, payload)
+
+
+def _decision(snapshot: Snapshot, assessment: Assessment, chosen: Plan) -> Json:
+    return {
+        "inputs": snapshot_json(snapshot),
+        "assessment": assessment_json(assessment),
+        "plan": plan_json(chosen),
+    }
+
+
+def _refusal(dropped: Plan, error: EvenkeelError) -> Json:
+    return {"intent_id": dropped.intent_id, "error": error.code, "reason": error.message}
+
+
+def _transaction(sent: Sent) -> Json:
+    return {
+        "intent_id": sent.intent_id,
+        "nonce": sent.nonce,
+        "tx_hash": sent.tx_hash,
+        "reply": sent.reply.value,
+        "gas": sent.gas,
+        "max_fee_wei": sent.fee.max_fee_wei,
+        "tip_wei": sent.fee.tip_wei,
+    }

@@ -1,0 +1,113 @@
+"""Recover, run, halt: the life of the agent's process around its cycles."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from agent.chain.rpc import Rpc
+from agent.errors import AccountEmpty, DelegationMismatch, LaneBusy, Refused, Transient
+from agent.market.snapshot import Snapshot
+from agent.runtime.aftermath import settle
+from agent.runtime.cycle import Desk, Pass, cycle
+from agent.runtime.scheduler import Scheduler
+from agent.runtime.telemetry import logger
+from agent.values.block import Block
+
+Look = Callable[[], Block]  # the newest head, checked for age
+Told = Callable[[Pass], None]
+
+
+def newest(rpc: Rpc, now_s: Callable[[], float], max_age_s: float | None) -> Look:
+    """A look at the newest head that refuses a stale one. Raises HeadStale."""
+    from agent.chain.head import latest
+
+    return lambda: latest(rpc, max_age_s, now_s())
+
+
+def recover(desk: Desk, block: Block) -> None:
+    """Start-up is the same road as any cycle: settle what an earlier life left open, prove it, record it.
+
+    Raises DeepReorg when something final is gone, ProofBroken when a promise was not kept.
+    """
+    if desk.sender is None:
+        return
+    outcomes = desk.sender.recover(block)
+    settle(desk.eye, desk.account, desk.sender, desk.recorder, outcomes)
+    logger("supervisor").info(
+        "recovered", block=block.number, outcomes=len(outcomes), open=len(desk.sender.in_flight())
+    )
+
+
+def require_positions(desk: Desk, snapshot: Snapshot) -> None:
+    """An account with nothing on any venue is most likely a wrong address. Raises AccountEmpty."""
+    if not any(state.positions or state.margins for state in snapshot.venues):
+        raise AccountEmpty(
+            address=desk.account,
+            venues=", ".join(venue.name for venue in desk.eye.venues),
+            number=snapshot.block.number,
+        )
+
+
+class Supervisor:
+    """Runs cycles until told to stop; one refused or transient cycle never ends the next."""
+
+    def __init__(self, desk: Desk, look: Look, told: Told, *, delegate: bool) -> None:
+        self._desk = desk
+        self._look = look
+        self._told = told
+        self._delegate = delegate
+        self._log = logger("supervisor")
+        self._scheduler: Scheduler | None = None
+
+    def start(self) -> Block:
+        """Recover, check that there is something to keep, and make sure the account runs the executor.
+
+        Raises AccountEmpty; DelegationMismatch when the account is not delegated and we may not do it.
+        """
+        block = self._look()
+        recover(self._desk, block)
+        require_positions(self._desk, self._desk.eye.see(self._desk.account, block))
+        sender = self._desk.sender
+        if sender is not None and not sender.is_delegated() and not self._delegate:
+            raise DelegationMismatch(address=self._desk.account, actual="empty", executor=sender.executor)
+        return block
+
+    def once(self, block: Block | None = None) -> Pass | None:
+        """One cycle on ``block`` or the newest head; None when it has to be tried again."""
+        try:
+            head = self._look() if block is None else block
+            if not self._is_ready(head):
+                return None
+            done = cycle(self._desk, head)
+        except (Transient, Refused) as error:
+            self._log.warning("cycle dropped", error=error.code, message=error.message)
+            return None
+        self._told(done)
+        return done
+
+    def run(self, heads: Iterator[Block], interval_s: float) -> None:
+        """Until ``stop``. Raises Untrusted and Misconfigured: those halt."""
+        self._scheduler = Scheduler(heads, self._wake, interval_s)
+        self._scheduler.run()
+
+    def stop(self) -> None:
+        """Finish the running cycle, then return from ``run``."""
+        if self._scheduler is not None:
+            self._scheduler.stop()
+
+    def _wake(self, block: Block | None) -> None:
+        self.once(block)
+
+    def _is_ready(self, head: Block) -> bool:
+        """Delegate once, up front: hedges are plain self-calls afterwards."""
+        sender = self._desk.sender
+        if sender is None or sender.is_delegated():
+            return True
+        settle(self._desk.eye, self._desk.account, sender, self._desk.recorder, sender.observe(head))
+        if not sender.is_delegated():
+            try:
+                sender.delegate(head)
+                self._log.info("delegating the account to the executor", executor=sender.executor)
+            except LaneBusy:
+                self._log.info("waiting for the delegation to be mined", block=head.number)
+        return sender.is_delegated()

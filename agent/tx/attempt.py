@@ -1,0 +1,359 @@
+"""The life of one errand on chain, as a pure state machine.
+
+An errand is one intent at one nonce. Everything that was ever signed for it is an attempt: they share the
+nonce, so at most one of them is mined, and they share the intent, so the chain would refuse a second.
+
+    PLANNED -> SIGNED -> SENT | UNKNOWN | REJECTED        what we did, each committed before the next
+                 SENT, UNKNOWN -> INCLUDED -> FINAL | CANCELLED     at depth; which attempt won says which
+                              INCLUDED -> REORGED -> INCLUDED ...   a block that went away
+                 SENT, UNKNOWN -> REPLACED                          somebody else used the nonce
+                 PLANNED, REJECTED -> ABANDONED                     nothing of it can be in any pool
+
+An attempt that was ever accepted, or whose answer we did not get, stays possible until its nonce is used:
+only then does the intent leave its nonce. Nothing here sleeps, asks or knows the time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import Enum
+
+from agent.market.intent import Urgency
+from agent.tx.transaction import Fee
+from agent.values.address import Address, ChainId, IntentId, TxHash
+
+NO_INTENT = IntentId("0x" + 64 * "0")
+NEVER = -1
+
+
+class Purpose(Enum):
+    """What a transaction is for."""
+
+    HEDGE = "hedge"
+    DELEGATION = "delegation"
+    CANCEL = "cancel"  # does nothing but use the nonce
+
+
+class Reply(Enum):
+    """What we know of a broadcast."""
+
+    NONE = "none"  # signed and journalled; whether it left, only the process that died knows
+    ACCEPTED = "accepted"
+    REJECTED = "rejected"  # refused for a reason that proves it is in no pool
+    UNKNOWN = "unknown"  # no answer, or one that proves nothing
+
+
+class Fault(Enum):
+    """Why a broadcast was refused, as far as it decides what to do next."""
+
+    NONE = "none"
+    UNDERPRICED = "underpriced"  # bid more
+    CROWDED = "crowded"  # the pool takes no more from this account now; the same again later
+    INVALID = "invalid"  # it can never be mined as it is
+    UNSURE = "unsure"  # nothing follows from it
+
+
+class State(Enum):
+    """Where an errand stands."""
+
+    PLANNED = "planned"
+    SIGNED = "signed"
+    SENT = "sent"
+    UNKNOWN = "unknown"
+    REJECTED = "rejected"
+    INCLUDED = "included"
+    REORGED = "reorged"
+    REPLACED = "replaced"
+    FINAL = "final"
+    CANCELLED = "cancelled"
+    ABANDONED = "abandoned"
+
+
+class Decision(Enum):
+    """What to do now."""
+
+    WAIT = "wait"
+    RESEND = "resend"  # the same bytes again: the same hash, so it can do no harm
+    BUMP = "bump"  # the same thing for more
+    CANCEL = "cancel"  # it can only revert now: use its nonce for nothing
+    GIVE_UP = "give up"  # nothing of it is anywhere: close it and free the nonce
+    DONE = "done"
+
+
+class Stage(Enum):
+    """What happened to an errand, for those who wait for it."""
+
+    RESENT = "resent"
+    BUMPED = "bumped"
+    CAPPED = "capped"  # the market asks more than the budget or the balance; the last attempt stays
+    CANCELLING = "cancelling"
+    INCLUDED = "included"
+    REORGED = "reorged"
+    REPLACED = "replaced"
+    FINAL = "final"
+    ABANDONED = "abandoned"
+
+
+class Verdict(Enum):
+    """What an errand came to."""
+
+    PENDING = "pending"
+    EXECUTED = "executed"  # status 1 and the executor's event, or the delegation
+    REVERTED = "reverted"
+    VOID = "void"  # status 1, yet nothing happened: the account does not run our executor
+    CANCELLED = "cancelled"
+    NOTHING = "nothing"  # not mined
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One signed transaction of an errand. Blocks are head numbers when it happened."""
+
+    tx_hash: TxHash
+    purpose: Purpose
+    raw: bytes
+    fee: Fee
+    gas: int
+    signed_at: int
+    sent_at: int = NEVER  # the last time
+    reply: Reply = Reply.NONE
+    fault: Fault = Fault.NONE  # of the last answer
+    reason: str = ""
+
+    @property
+    def may_live(self) -> bool:
+        """Whether it can be in a pool, as far as we can know."""
+        return self.reply is not Reply.REJECTED
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """A mined attempt. ``executed``: the executor's event for this intent is among its logs."""
+
+    tx_hash: TxHash
+    block_number: int
+    block_hash: str
+    succeeded: bool
+    executed: bool
+    gas_used: int
+    gas_price_wei: int
+
+    @property
+    def fee_wei(self) -> int:
+        return self.gas_used * self.gas_price_wei
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """One look at the chain. The nonce must have been read before the receipts."""
+
+    head: int
+    nonce: int  # the account's next unused one
+    receipts: tuple[Receipt, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Errand:
+    """One intent at one nonce, with everything signed for it. ``deadline_s`` 0 means none."""
+
+    chain_id: ChainId
+    account: Address
+    nonce: int
+    purpose: Purpose
+    intent_id: IntentId
+    epoch: int
+    urgency: Urgency
+    deadline_s: int
+    id: int = 0
+    attempts: tuple[Attempt, ...] = ()
+    inclusion: Receipt | None = None
+    reorged: bool = False  # was mined once, and nothing was sent since
+    foreign_since: int = NEVER  # head at which the nonce was first seen used, with none of our receipts
+    replaced: bool = False
+    ending: State | None = None
+
+    @property
+    def state(self) -> State:
+        """Follows from the facts."""
+        if self.ending is not None:
+            return self.ending
+        if self.inclusion is not None:
+            return State.INCLUDED
+        if self.replaced:
+            return State.REPLACED
+        if not self.attempts:
+            return State.PLANNED
+        if self.reorged:
+            return State.REORGED
+        if not self.may_live:
+            return State.REJECTED
+        newest = next(a for a in reversed(self.attempts) if a.may_live)
+        return _STATES[newest.reply]
+
+    @property
+    def may_live(self) -> bool:
+        """Whether anything of it can be in a pool."""
+        return any(attempt.may_live for attempt in self.attempts)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it holds the lane: its nonce may still be used by it."""
+        return self.ending is None and self.inclusion is None and not self.replaced
+
+    @property
+    def is_cancelling(self) -> bool:
+        """Whether its newest attempt only uses the nonce up."""
+        return bool(self.attempts) and self.attempts[-1].purpose is Purpose.CANCEL
+
+    @property
+    def base(self) -> Attempt:
+        """The attempt that the next one has to outbid."""
+        priced = [a for a in self.attempts if a.may_live or a.fault is Fault.UNDERPRICED]
+        return max(priced or self.attempts, key=lambda a: (a.fee.max_fee_wei, a.fee.tip_wei))
+
+    @property
+    def verdict(self) -> Verdict:
+        """What it came to, as far as it is known now."""
+        if self.inclusion is None:
+            settled = self.ending is not None or self.replaced
+            return Verdict.NOTHING if settled else Verdict.PENDING
+        winner = self.attempt(self.inclusion.tx_hash)
+        if winner.purpose is Purpose.CANCEL:
+            return Verdict.CANCELLED
+        if not self.inclusion.succeeded:
+            return Verdict.REVERTED
+        if winner.purpose is Purpose.DELEGATION or self.inclusion.executed:
+            return Verdict.EXECUTED
+        return Verdict.VOID
+
+    def attempt(self, tx_hash: TxHash) -> Attempt:
+        """The attempt of that hash. Raises KeyError."""
+        for attempt in self.attempts:
+            if attempt.tx_hash == tx_hash:
+                return attempt
+        raise KeyError(tx_hash)
+
+    def is_expired(self, now_s: int) -> bool:
+        """Whether no block after the one of time ``now_s`` can execute it."""
+        return 0 < self.deadline_s <= now_s
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How patient we are, in blocks. ``confirm_depth`` 1: the block that holds it is enough."""
+
+    confirm_depth: int
+    bump_after: int
+
+
+def signed(errand: Errand, attempt: Attempt) -> Errand:
+    """Another attempt was signed; nothing has left yet."""
+    return replace(errand, attempts=(*errand.attempts, attempt))
+
+
+def replied(errand: Errand, tx_hash: TxHash, reply: Reply, fault: Fault, reason: str, head: int) -> Errand:
+    """A broadcast was answered, or was not. What may live goes on living whatever a later answer says."""
+    old = errand.attempt(tx_hash)
+    first = old.sent_at == NEVER and old.reply is Reply.NONE
+    if reply is Reply.REJECTED and not first:
+        reply = Reply.UNKNOWN
+    new = replace(old, reply=reply, fault=fault, reason=reason, sent_at=head)
+    attempts = tuple(new if attempt is old else attempt for attempt in errand.attempts)
+    return replace(errand, attempts=attempts, reorged=False)
+
+
+def resumed(errand: Errand) -> Errand:
+    """After a restart: what was signed and not answered may have left."""
+    attempts = tuple(
+        replace(a, reply=Reply.UNKNOWN, fault=Fault.UNSURE, reason="the process ended before the answer")
+        if a.reply is Reply.NONE
+        else a
+        for a in errand.attempts
+    )
+    return replace(errand, attempts=attempts)
+
+
+def observed(errand: Errand, sight: Sight, pace: Pace) -> tuple[Errand, tuple[Stage, ...]]:
+    """What the chain shows, and what is new about it."""
+    ours = {attempt.tx_hash for attempt in errand.attempts}
+    found = [receipt for receipt in sight.receipts if receipt.tx_hash in ours]
+    if errand.ending is not None:
+        return errand, ()
+    if found:
+        return _mined(errand, found[0], sight, pace)
+    stages: tuple[Stage, ...] = ()
+    if errand.inclusion is not None:
+        errand = replace(errand, inclusion=None, reorged=True)
+        stages = (Stage.REORGED,)
+    if sight.nonce <= errand.nonce:
+        if errand.replaced:
+            stages = (Stage.REORGED,)
+        return replace(errand, foreign_since=NEVER, replaced=False), stages
+    if errand.foreign_since == NEVER:  # a node may know the nonce before it finds the receipt: look twice
+        return replace(errand, foreign_since=sight.head), stages
+    if sight.head > errand.foreign_since and not errand.replaced:
+        errand, stages = replace(errand, replaced=True), (*stages, Stage.REPLACED)
+    if errand.replaced and sight.head - errand.foreign_since >= pace.confirm_depth:
+        errand = replace(errand, ending=State.REPLACED)
+    return errand, stages
+
+
+def _mined(errand: Errand, receipt: Receipt, sight: Sight, pace: Pace) -> tuple[Errand, tuple[Stage, ...]]:
+    stages: tuple[Stage, ...] = ()
+    before = errand.inclusion
+    if before is None or (before.tx_hash, before.block_hash) != (receipt.tx_hash, receipt.block_hash):
+        stages = (Stage.INCLUDED,) if before is None else (Stage.REORGED, Stage.INCLUDED)
+    errand = replace(errand, inclusion=receipt, reorged=False, foreign_since=NEVER, replaced=False)
+    if sight.head - receipt.block_number + 1 >= pace.confirm_depth:
+        cancelled = errand.verdict is Verdict.CANCELLED
+        errand = replace(errand, ending=State.CANCELLED if cancelled else State.FINAL)
+        stages = (*stages, Stage.FINAL)
+    return errand, stages
+
+
+def abandoned(errand: Errand) -> Errand:
+    """Closed without a transaction. Raises ValueError if anything of it may still be mined."""
+    if errand.may_live or errand.inclusion is not None:
+        raise ValueError(f"errand {errand.id} may still be mined")
+    return replace(errand, ending=State.ABANDONED)
+
+
+def decide(errand: Errand, head: int, now_s: int, pace: Pace) -> Decision:
+    """What to do at this head (its number and time)."""
+    if errand.ending is not None:
+        return Decision.DONE
+    if errand.inclusion is not None or errand.foreign_since != NEVER:
+        return Decision.WAIT
+    if not errand.may_live:
+        return _decide_dead(errand, head, now_s)
+    if errand.is_expired(now_s) and errand.purpose is Purpose.HEDGE and not errand.is_cancelling:
+        return Decision.CANCEL
+    newest = errand.attempts[-1]
+    if newest.fault is Fault.UNDERPRICED and head > newest.sent_at:
+        return Decision.BUMP
+    if errand.reorged or newest.reply is Reply.NONE:
+        return Decision.RESEND
+    if newest.reply is Reply.UNKNOWN and head > newest.sent_at:
+        return Decision.RESEND
+    return Decision.BUMP if head - newest.sent_at >= pace.bump_after else Decision.WAIT
+
+
+def _decide_dead(errand: Errand, head: int, now_s: int) -> Decision:
+    """Every attempt was refused, so the nonce is free whenever we want."""
+    if not errand.attempts or errand.is_expired(now_s):
+        return Decision.GIVE_UP
+    newest = errand.attempts[-1]
+    waited = head > newest.sent_at
+    if newest.fault is Fault.UNDERPRICED:
+        return Decision.BUMP if waited else Decision.WAIT
+    if newest.fault is Fault.CROWDED:
+        return Decision.RESEND if waited else Decision.WAIT
+    return Decision.GIVE_UP
+
+
+_STATES = {
+    Reply.NONE: State.SIGNED,
+    Reply.ACCEPTED: State.SENT,
+    Reply.UNKNOWN: State.UNKNOWN,
+    Reply.REJECTED: State.REJECTED,
+}

@@ -1,0 +1,227 @@
+"""What the account's own code understands: a hedge as calldata, its errors and its event as words.
+
+Everything here is pure. The signatures mirror ``contracts/src/interfaces/IHedgeExecutor.sol``; a test holds
+them against the compiled artifact.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from eth_abi import abi as codec
+from eth_abi.exceptions import DecodingError
+from eth_utils.crypto import keccak
+
+from agent.errors import DecodeMismatch
+from agent.tx.revert import words
+from agent.values.address import ZERO, Address, ChainId, IntentId, parse_address
+from agent.values.call import Answer, Call, Reading
+from agent.values.check import Check, Term
+
+MODE_HEDGE = bytes.fromhex("01000000000078210001").ljust(32, b"\0")
+DELEGATION_PREFIX = bytes.fromhex("ef0100")
+_INTENT_DOMAIN = "evenkeel.intent.v1"
+
+CALLS_TYPE = "(address,uint256,bytes)[]"
+_TERM = "(address,bytes,uint16,bool,int256)"
+_CHECK = f"({_TERM}[],int256,int256)"
+HEDGE_TYPE = f"(bytes32,uint64,{_CHECK}[],{_CHECK}[])"
+
+EXECUTE = keccak(text="execute(bytes32,bytes)")[:4]
+IS_CONSUMED = keccak(text="isConsumed(bytes32)")[:4]
+CANCEL_INTENT = keccak(text="cancelIntent(bytes32)")[:4]
+HEDGE_EXECUTED = "0x" + keccak(text="HedgeExecuted(bytes32,address,uint256)").hex()
+INTENT_CANCELLED = "0x" + keccak(text="IntentCancelled(bytes32)").hex()
+
+_GALLOP = tuple(2**k - 1 for k in range(11))  # offsets 0, 1, 3, 7 ... 1023
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """The next thing the account is to do, named so that everybody names it the same.
+
+    ``epoch`` is the number of intents the account has consumed on chain before this one.
+    """
+
+    chain_id: ChainId
+    account: Address
+    epoch: int
+
+    @property
+    def id(self) -> IntentId:
+        """keccak256(abi.encode("evenkeel.intent.v1", chain id, account, epoch))."""
+        return intent_id(self.chain_id, self.account, self.epoch)
+
+    @property
+    def order(self) -> tuple[Check, ...]:
+        """That the intent before this one has happened; nothing for the first.
+
+        A hedge is planned on a state that contains the one before. If a reorganisation takes that one
+        back, this one must not happen without it; and the consumed epochs stay without gaps.
+        """
+        if self.epoch == 0:
+            return ()
+        before = intent_id(self.chain_id, self.account, self.epoch - 1)
+        term = Term(self.account, encode_consumed(before))
+        return (Check("the intent before has happened", (term,), lower=1, upper=1),)
+
+
+@dataclass(frozen=True, slots=True)
+class Hedge:
+    """One batch for one intent. The chain refuses it at or after ``deadline_s`` (block time)."""
+
+    intent: Intent
+    deadline_s: int
+    calls: tuple[Call, ...]
+    pre: tuple[Check, ...]
+    post: tuple[Check, ...]
+
+    @property
+    def intent_id(self) -> IntentId:
+        return self.intent.id
+
+    @property
+    def all_pre(self) -> tuple[Check, ...]:
+        """The checks before the first call as they are encoded: the order of intents comes first."""
+        return (*self.intent.order, *self.pre)
+
+
+def intent_id(chain_id: ChainId, account: Address, epoch: int) -> IntentId:
+    """The same for every attempt to do the account's ``epoch``-th thing on this chain, whoever makes it."""
+    types = ("string", "uint256", "address", "uint256")
+    return IntentId("0x" + keccak(codec.encode(types, (_INTENT_DOMAIN, chain_id, account, epoch))).hex())
+
+
+def encode_hedge(hedge: Hedge) -> bytes:
+    """Calldata of ``execute`` in ERC-7821's batch mode with opData."""
+    intent = bytes.fromhex(hedge.intent_id[2:])
+    checks = ([_check(c) for c in hedge.all_pre], [_check(c) for c in hedge.post])
+    op_data = codec.encode([HEDGE_TYPE], [(intent, hedge.deadline_s, *checks)])
+    calls = [(call.target, call.value_wei, call.data) for call in hedge.calls]
+    execution = codec.encode([CALLS_TYPE, "bytes"], [calls, op_data])
+    return EXECUTE + codec.encode(["bytes32", "bytes"], [MODE_HEDGE, execution])
+
+
+def encode_consumed(intent: IntentId) -> bytes:
+    """Calldata of ``isConsumed``."""
+    return IS_CONSUMED + bytes.fromhex(intent[2:])
+
+
+def encode_cancel(intent: IntentId) -> bytes:
+    """Calldata of ``cancelIntent``, which voids an intent for good."""
+    return CANCEL_INTENT + bytes.fromhex(intent[2:])
+
+
+def delegation_code(executor: Address) -> bytes:
+    """The code of an account that delegates to ``executor`` (EIP-7702)."""
+    return DELEGATION_PREFIX + bytes.fromhex(executor[2:])
+
+
+def delegate_of(code: bytes) -> Address:
+    """Whom ``code`` delegates to; the zero address if it is no delegation."""
+    if len(code) != 23 or not code.startswith(DELEGATION_PREFIX):
+        return ZERO
+    return parse_address("0x" + code[3:].hex())
+
+
+def has_executed(logs: Sequence[Mapping[str, object]], account: Address, intent: IntentId) -> bool:
+    """Whether the logs of a receipt or simulation hold the account's HedgeExecuted for ``intent``.
+
+    Its absence means that nothing happened, whatever the status says. Raises DecodeMismatch.
+    """
+    for log in logs:
+        topics = log.get("topics")
+        if not isinstance(topics, list):
+            raise DecodeMismatch(
+                label="logs", target=account, expected="topics", reason=f"{type(topics).__name__}"
+            )
+        emitter = str(log.get("address", "")).lower()
+        if emitter == account.lower() and [str(t).lower() for t in topics[:2]] == [HEDGE_EXECUTED, intent]:
+            return True
+    return False
+
+
+def find_intent(chain_id: ChainId, account: Address, hint: int = 0) -> Reading[Intent]:
+    """The first intent of the account that the chain has not consumed.
+
+    ``hint`` is where to look first (the journal's count) and changes the cost, never the answer. An account
+    without code has consumed nothing that anybody can read: its intent is that of epoch ``hint``.
+    Raises DecodeMismatch when the account's code is not an executor.
+    """
+    lower, upper = 0, -1  # every epoch below `lower` is consumed, `upper` is not (-1: not known)
+    start = max(hint, 0)
+    while upper < 0 or lower < upper:
+        probes = _probes(lower, upper, start)
+        calls = tuple(
+            Call(account, encode_consumed(intent_id(chain_id, account, epoch)), label="executor.isConsumed")
+            for epoch in probes
+        )
+        answers = yield calls
+        for epoch, answer in zip(probes, answers, strict=True):
+            if answer.ok and not answer.data:
+                return Intent(chain_id, account, start)
+            if _is_consumed(answer, account):
+                lower = max(lower, epoch + 1)
+            else:
+                upper = epoch if upper < 0 else min(upper, epoch)
+        start = lower
+    return Intent(chain_id, account, lower)
+
+
+def _probes(lower: int, upper: int, start: int) -> tuple[int, ...]:
+    """Where to look next: around ``start`` in doubling steps, within what is not known yet."""
+    steps = {start + step for step in _GALLOP} | {start - 1 - step for step in _GALLOP}
+    if upper >= 0:
+        steps.add((lower + upper) // 2)
+    return tuple(sorted(e for e in steps if e >= lower and (upper < 0 or e < upper)))
+
+
+def _is_consumed(answer: Answer, account: Address) -> bool:
+    word = int.from_bytes(answer.data, "big") if len(answer.data) == 32 else 2
+    if not answer.ok or word > 1:
+        raise DecodeMismatch(
+            label="isConsumed", target=account, expected="a bool", reason=f"0x{answer.data.hex()[:80]}"
+        )
+    return word == 1
+
+
+def _check(check: Check) -> tuple[object, ...]:
+    terms = [(t.target, t.data, t.word, t.is_signed, t.multiplier_wad) for t in check.terms]
+    return (terms, check.lower, check.upper)
+
+
+def explain(data: bytes, hedge: Hedge) -> str:
+    """Revert data of a hedge in words, with the names of its calls and checks."""
+    name, values = words(data)
+    index = values.get("index")
+    if isinstance(index, int):
+        if "post" in values:
+            checks = hedge.post if values["post"] else hedge.all_pre
+            if index < len(checks):
+                return f"{_facts(name, values)} [{checks[index].name}]"
+        elif index < len(hedge.calls) and hedge.calls[index].label:
+            return f"{_facts(name, values)} [{hedge.calls[index].label}]"
+    return _facts(name, values)
+
+
+def _facts(name: str, values: Mapping[str, object]) -> str:
+    inside = ", ".join(f"{key}={value}" for key, value in values.items())
+    return f"{name}({inside})" if inside else name
+
+
+def decode_hedge(data: bytes) -> tuple[IntentId, int]:
+    """The intent id and deadline inside calldata of ``encode_hedge``. Raises DecodeMismatch."""
+    try:
+        if data[:4] != EXECUTE:
+            raise DecodeMismatch(
+                label="hedge", target="calldata", expected="execute", reason=f"0x{data[:4].hex()}"
+            )
+        _, execution = codec.decode(["bytes32", "bytes"], data[4:])
+        _, op_data = codec.decode([CALLS_TYPE, "bytes"], execution)
+        ((intent, deadline_s, _, _),) = codec.decode([HEDGE_TYPE], op_data)
+    except DecodingError as error:
+        raise DecodeMismatch(
+            label="hedge", target="calldata", expected="a hedge", reason=str(error)
+        ) from error
+    return IntentId("0x" + intent.hex()), int(deadline_s)

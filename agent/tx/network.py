@@ -1,0 +1,126 @@
+"""What the lane sees of a node and says to it, in typed words. Nothing here tries twice."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import cast
+
+from agent.chain import shape
+from agent.chain.rpc import Rpc
+from agent.chain.transport import Json
+from agent.errors import DecodeMismatch, RateLimited, RpcRejected, RpcTimeout, RpcUnavailable
+from agent.tx.attempt import Errand, Fault, Receipt, Reply, Sight
+from agent.tx.executor import has_executed
+from agent.tx.fault import classify
+from agent.tx.fees import PERCENTILES, History
+from agent.tx.revert import sentence
+from agent.tx.transaction import Authorization
+from agent.values.address import Address, TxHash
+from agent.values.call import Call
+
+HISTORY_BLOCKS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Broadcast:
+    """How a send ended."""
+
+    reply: Reply
+    fault: Fault
+    reason: str
+
+
+class Network:
+    """One node. It may be wrong or slow; the state machine is built for that."""
+
+    def __init__(self, rpc: Rpc) -> None:
+        self._rpc = rpc
+
+    @property
+    def endpoint(self) -> str:
+        """The node's name, without secrets."""
+        return self._rpc.endpoint
+
+    def nonce(self, account: Address) -> int:
+        """The account's next nonce after the newest block."""
+        return self._rpc.nonce(account)
+
+    def balance_wei(self, account: Address) -> int:
+        """The account's native balance after the newest block."""
+        return self._rpc.balance(account)
+
+    def code(self, account: Address) -> bytes:
+        """The account's code after the newest block."""
+        return self._rpc.code(account)
+
+    def history(self) -> History:
+        """Fees of the last blocks; empty blocks are left out of the tips. Raises DecodeMismatch."""
+        raw = self._rpc.fee_history(HISTORY_BLOCKS, PERCENTILES)
+        if not raw.base_fees_wei:
+            raise DecodeMismatch(
+                label="eth_feeHistory", target=self.endpoint, expected="base fees", reason="there are none"
+            )
+        rows = zip(raw.rewards_wei, raw.gas_used_ratios, strict=False)
+        return History(raw.base_fees_wei[-1], tuple(tips for tips, ratio in rows if ratio > 0))
+
+    def sight(self, errand: Errand, head: int) -> Sight:
+        """The nonce and the receipts of everything ever signed for the errand, in one round trip."""
+        calls: list[tuple[str, tuple[object, ...]]] = [
+            ("eth_getTransactionCount", (errand.account, "latest"))
+        ]
+        calls += [("eth_getTransactionReceipt", (attempt.tx_hash,)) for attempt in errand.attempts]
+        nonce, *answers = (result.unwrap() for result in self._rpc.batch(calls))
+        receipts = tuple(
+            _receipt(shape.record(answer, "receipt"), errand) for answer in answers if answer is not None
+        )
+        return Sight(head, shape.quantity(nonce, "nonce"), receipts)
+
+    def estimate_gas(self, account: Address, authorization: Authorization | None = None) -> int:
+        """Gas of the account's empty call to itself, alone or with a delegation. Raises RpcRejected."""
+        call: dict[str, object] = {"from": account, "to": account, "data": "0x"}
+        if authorization is not None:
+            signature = authorization.signature
+            item = {"chainId": hex(authorization.chain_id), "address": authorization.delegate}
+            item |= {"nonce": hex(authorization.nonce), "yParity": hex(signature.parity)}
+            call["authorizationList"] = [item | {"r": hex(signature.r), "s": hex(signature.s)}]
+        return self._rpc.estimate_gas(call, "latest")
+
+    def why(self, account: Address, data: bytes, block_number: int) -> str:
+        """Why the account's call to itself reverts on a block's state, in words; nothing rests on it."""
+        try:
+            answer = self._rpc.call(Call(account, data), hex(block_number), sender=account)
+        except RpcRejected as error:
+            return str(error.fields["reason"])
+        if answer.ok:
+            return "it holds on the block before: something in its own block changed the state"
+        return sentence(answer.data)
+
+    def send(self, raw: bytes, tx_hash: TxHash) -> Broadcast:
+        """Once. Anything that is not a clear yes or a provable no is UNKNOWN."""
+        try:
+            answer = self._rpc.send_raw(raw)
+        except RpcRejected as error:
+            reason = str(error.fields["reason"])
+            return Broadcast(*classify(reason), reason)
+        except (RpcTimeout, RpcUnavailable, RateLimited, DecodeMismatch) as error:
+            return Broadcast(Reply.UNKNOWN, Fault.UNSURE, error.message)
+        if answer != tx_hash:
+            return Broadcast(Reply.UNKNOWN, Fault.UNSURE, f"the node answered with the hash {answer}")
+        return Broadcast(Reply.ACCEPTED, Fault.NONE, "")
+
+
+def _receipt(raw: dict[str, Json], errand: Errand) -> Receipt:
+    def number(name: str) -> int:
+        return shape.quantity(raw.get(name), f"receipt.{name}")
+
+    logs = cast(list[Mapping[str, object]], shape.items(raw.get("logs"), "receipt.logs"))
+    return Receipt(
+        tx_hash=shape.tx_hash(raw.get("transactionHash"), "receipt.transactionHash"),
+        block_number=number("blockNumber"),
+        block_hash=shape.hash32(raw.get("blockHash"), "receipt.blockHash"),
+        succeeded=number("status") == 1,
+        executed=has_executed(logs, errand.account, errand.intent_id),
+        gas_used=number("gasUsed"),
+        gas_price_wei=number("effectiveGasPrice"),
+    )
