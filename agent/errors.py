@@ -35,6 +35,7 @@
         |-- KeyUnreadable       a key or password file is missing, too open, or wrong
         |-- VenueUnknown        no such venue
         |-- AccountEmpty        the account holds no position on any venue
+        |-- JournalLocked       another process already runs on this journal
         `-- ToolMissing         a program of the toolchain is not installed
 
 Two levels deep. Every error carries typed fields; the message is built from them. The exit code of the
@@ -256,6 +257,11 @@ class VenueUnknown(Misconfigured):
 class AccountEmpty(Misconfigured):
     template = "{address} holds no position on {venues} at block {number}."
     fix = "Check the address and the chain."
+
+
+class JournalLocked(Misconfigured):
+    template = "The journal {path} is in use by process {pid}."
+    fix = "One agent runs on one journal: stop the other, or give this one its own `journal.path`."
 
 
 class ToolMissing(Misconfigured):
