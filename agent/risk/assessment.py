@@ -93,13 +93,18 @@ def spot_prices(snapshot: Snapshot) -> dict[str, float]:
 def equity_usd(snapshot: Snapshot) -> float:
     """What the whole book is worth at the marks, in quote currency.
 
-    Positions at their value, plus posted quote collateral, plus the wallet's quote. Collateral in the asset
-    itself is a spot position of its venue and the wallet's asset tokens are wallet positions, so neither is
-    counted again here.
+    Every position's value (which leaves collateral out), every margin account's posted collateral (in the
+    asset itself: at the oracle price), and the quote tokens of the wallet. Wallet tokens that are the asset
+    are wallet positions.
     """
-    posted = sum(a.collateral_wad for a in snapshot.margins if a.collateral_kind is CollateralKind.QUOTE)
-    held = sum(position.value_wad for position in snapshot.positions)
-    return to_float(posted + held + _wallet_quote_wad(snapshot))
+    spot = spot_prices(snapshot)
+    posted = sum(
+        to_float(a.collateral_wad)
+        * (1.0 if a.collateral_kind is CollateralKind.QUOTE else spot.get(a.asset, 0.0))
+        for a in snapshot.margins
+    )
+    held = sum(to_float(position.value_wad) for position in snapshot.positions)
+    return posted + held + to_float(_wallet_quote_wad(snapshot))
 
 
 def _wallet_quote_wad(snapshot: Snapshot) -> int:

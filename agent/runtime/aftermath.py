@@ -87,7 +87,9 @@ def _proved(eye: Eye, account: Address, outcome: Outcome) -> tuple[tuple[Proof, 
     try:
         block = eye.rpc.block(BlockHash(outcome.block_hash))
         checks = read_promises(eye.rpc, outcome.tx_hash)
-        return read_one(eye.rpc, block, prove(checks)), snapshot_json(eye.see(account, block))
+        second = eye.see(account, block)
+        proofs = read_one(eye.rpc, block, prove(checks, block, second.wallet.native_wei))
+        return proofs, snapshot_json(second)
     except ReadUnpinned:
         # The block was reorganised away meanwhile: the lane will see that and tell it as an outcome.
         return (), {}

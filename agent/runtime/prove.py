@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from agent.errors import DecodeMismatch, ReadReverted
+from agent.values.address import ZERO
+from agent.values.block import Block
 from agent.values.call import Call, Reading
 from agent.values.check import Check, Term
 from agent.values.fixed import WAD
@@ -31,16 +33,25 @@ class Proof:
         return self.value_wad // WAD
 
 
-def prove(checks: Sequence[Check]) -> Reading[tuple[Proof, ...]]:
+def prove(checks: Sequence[Check], block: Block, native_wei: int) -> Reading[tuple[Proof, ...]]:
     """Read every term of every check in one batch and compare, as the executor did inside the batch.
+
+    A term of the zero address reads the chain: word 0 the block's time, word 1 the account's native balance.
 
     Raises ReadReverted when a term cannot be read, DecodeMismatch when its answer is too short.
     """
     terms = [(check, term) for check in checks for term in check.terms]
-    answers = yield tuple(Call(term.target, term.data, label=check.name) for check, term in terms)
+    read = [(check, term) for check, term in terms if term.target != ZERO]
+    answers = yield tuple(Call(term.target, term.data, label=check.name) for check, term in read)
+    came = iter(answers)
     sums = dict.fromkeys(range(len(checks)), 0)
     index_of = {id(check): index for index, check in enumerate(checks)}
-    for (check, term), answer in zip(terms, answers, strict=True):
+    for check, term in terms:
+        if term.target == ZERO:
+            own = block.timestamp_s if term.word == 0 else native_wei
+            sums[index_of[id(check)]] += own * term.multiplier_wad
+            continue
+        answer = next(came)
         if not answer.ok:
             raise ReadReverted(label=check.name, target=term.target, reason="0x" + answer.data.hex())
         sums[index_of[id(check)]] += _word(check, term, answer.data) * term.multiplier_wad

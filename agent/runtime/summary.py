@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from datetime import UTC, datetime
 
 from agent.market.instrument import LiquidityRange, Option, Perpetual
 from agent.market.intent import Action
@@ -71,10 +72,11 @@ def greeks_json(greeks: Greeks) -> Json:
 
 
 def instrument_text(position: Position) -> str:
-    """ "ETH put 1900 2025-07-01" and the like."""
+    """\"ETH 01JUL25 1900 put\" and the like."""
     thing = position.instrument
     if isinstance(thing, Option):
-        return f"{thing.asset} {thing.kind.value} {decimal(thing.strike_wad):f} exp {thing.expiry_s}"
+        day = datetime.fromtimestamp(thing.expiry_s, UTC).strftime("%d%b%y").upper()
+        return f"{thing.asset} {day} {plain(thing.strike_wad)} {thing.kind.value}"
     if isinstance(thing, LiquidityRange):
         low, high = decimal(thing.lower_price_wad), decimal(thing.upper_price_wad)
         return f"{thing.asset} LP {low:.2f}-{high:.2f}"
