@@ -95,11 +95,23 @@ class Transport:
         return http.client.HTTPConnection(host, port, timeout=self.timeout_s)
 
     def _body(self, response: http.client.HTTPResponse, deadline: float) -> bytes:
-        chunks = []
-        while chunk := response.read(CHUNK):
+        """The whole body by the deadline: a socket time-out alone would let an answer drip for ever."""
+        expected, chunks, size = (
+            response.length,
+            [],
+            0,
+        )  # None: the body is chunked or ends with the connection
+        while expected is None or size < expected:
+            chunk = response.read1(CHUNK)
+            if not chunk:
+                if expected is not None:
+                    raise http.client.IncompleteRead(b"", expected - size)
+                break
             chunks.append(chunk)
+            size += len(chunk)
             if time.monotonic() > deadline:
-                raise TimeoutError  # a socket time-out alone would let a slow answer drip for ever
+                raise TimeoutError
+        response.close()
         return b"".join(chunks)
 
     def _decoded(self, raw: bytes, response: http.client.HTTPResponse, method: str) -> Json:
