@@ -39,7 +39,7 @@ class FeePolicy:
 
     max_cost_wei: int
     min_tip_wei: int = 1
-    appetites: Mapping[Urgency, Appetite] = field(default=APPETITES)
+    appetites: Mapping[Urgency, Appetite] = field(default_factory=lambda: APPETITES)
 
 
 @dataclass(frozen=True, slots=True)
