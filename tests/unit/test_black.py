@@ -60,9 +60,7 @@ def test_price_and_delta_agree_with_sixty_digit_arithmetic(
     kind: OptionKind, spot: str, strike: str, days: str, vol: str, rate: str
 ) -> None:
     price, delta = _exact(kind, spot, strike, days, vol, rate)
-    got, greeks = black.greeks(
-        kind, float(spot), float(strike), float(days) * DAY_S, float(vol), float(rate)
-    )
+    got, greeks = black.greeks(kind, float(spot), float(strike), float(days) * DAY_S, float(vol), float(rate))
     assert got == pytest.approx(price, rel=1e-10, abs=1e-13 * float(strike))
     assert greeks.delta == pytest.approx(delta, rel=1e-11, abs=1e-15)
 

@@ -130,6 +130,8 @@ class ShortOption:
 
     def requirement_wad(self, prices: Prices, at_s: int) -> int:
         """The minimum collateral; from expiry on, what settling takes (and nobody can liquidate)."""
+        if self.amount_wad == 0:
+            return 0
         if at_s >= self.expiry_s:
             return self._settlement_wad(prices[self.market])
         shocked_wad, floor_wad, cap_wad = self._terms_wad(prices[self.market], at_s)

@@ -14,7 +14,7 @@ from agent.market.intent import Action, AddCollateral, Order, Reduce, RemoveColl
 from agent.values.address import ZERO, Address
 from agent.values.amount import Token
 from agent.values.call import Call
-from agent.values.check import Check, Term
+from agent.values.check import INT256_MAX, Check, Term
 from agent.values.fixed import WAD, decimal, mul_down, ratio_down
 from agent.venues.deployments import LyraDeployment
 from agent.venues.lyra.premium import call_delta, curve
@@ -193,7 +193,7 @@ def _approval(state: LyraState, token: Token, spender: Address, amount_wad: int)
 
 
 def _word_check(
-    lyra: LyraDeployment, holding: Holding, field: str, *, lower: int, upper: int = 2**255 - 1
+    lyra: LyraDeployment, holding: Holding, field: str, *, lower: int, upper: int = INT256_MAX
 ) -> Check:
     word = _AMOUNT_WORD if field == "amount" else _COLLATERAL_WORD
     data = LYRA["getOptionPosition"].encode(holding.position_id)
