@@ -1,4 +1,4 @@
-"""What people and programs are shown: the house's nouns as plain JSON, and the same as tables."""
+"""What people are shown: the house's nouns as tables."""
 
 from __future__ import annotations
 
@@ -10,165 +10,12 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from agent.market.instrument import LiquidityRange, Option, Perpetual
 from agent.market.intent import Action, AddCollateral, RemoveCollateral, Trade
-from agent.market.position import Greeks, Position
 from agent.market.snapshot import Snapshot
 from agent.planning.plan import Plan
-from agent.risk.assessment import AccountRisk, Assessment
-from agent.risk.liquidation import Flip
-from agent.values.fixed import decimal, to_float
-
-Json = dict[str, object]
-
-
-def plain(raw_wad: int) -> str:
-    """A wad as an exact decimal string: JSON numbers would lose digits."""
-    return format(decimal(raw_wad).normalize(), "f")
-
-
-def snapshot_json(snapshot: Snapshot) -> Json:
-    """Block, wallet, quotes and positions."""
-    return {
-        "chain_id": snapshot.chain_id,
-        "account": snapshot.account,
-        "block": {
-            "number": snapshot.block.number,
-            "hash": snapshot.block.hash,
-            "timestamp_s": snapshot.block.timestamp_s,
-        },
-        "wallet": {
-            "native_wei": snapshot.wallet.native_wei,
-            "tokens": {a.token.symbol: str(a.decimal) for a in snapshot.wallet.balances},
-        },
-        "quotes": [
-            {
-                "venue": q.venue,
-                "market": q.market,
-                "asset": q.asset,
-                "index": plain(q.index_wad),
-                "mark": plain(q.mark_wad),
-                "funding_per_day": plain(q.funding_per_day_wad),
-            }
-            for state in snapshot.venues
-            for q in state.quotes
-        ],
-        "positions": [position_json(p) for p in snapshot.positions],
-    }
-
-
-def position_json(position: Position) -> Json:
-    """One holding with its Greeks."""
-    return {
-        "venue": position.venue,
-        "key": position.key,
-        "instrument": instrument_text(position),
-        "size": plain(position.size_wad),
-        "value": plain(position.value_wad),
-        "mark": plain(position.mark_wad),
-        "iv": position.iv,
-        "greeks": greeks_json(position.greeks),
-    }
-
-
-def greeks_json(greeks: Greeks) -> Json:
-    """delta in asset units, gamma per 1 of price, vega per 1.00 of vol, theta per day."""
-    return {"delta": greeks.delta, "gamma": greeks.gamma, "vega": greeks.vega, "theta": greeks.theta}
-
-
-def instrument_text(position: Position) -> str:
-    """ "ETH put 1900 2025-07-01" and the like."""
-    thing = position.instrument
-    if isinstance(thing, Option):
-        return f"{thing.asset} {thing.kind.value} {decimal(thing.strike_wad):f} exp {thing.expiry_s}"
-    if isinstance(thing, LiquidityRange):
-        low, high = decimal(thing.lower_price_wad), decimal(thing.upper_price_wad)
-        return f"{thing.asset} LP {low:.2f}-{high:.2f}"
-    if isinstance(thing, Perpetual):
-        return f"{thing.asset} perpetual"
-    return f"{thing.asset} spot"
-
-
-def flip_json(flip: Flip | None) -> Json | None:
-    """The price at which the contract's own predicate flips."""
-    if flip is None:
-        return None
-    return {
-        "direction": flip.direction,
-        "price": plain(flip.price_wad),
-        "distance": flip.distance,
-        "binding": flip.binding,
-        "tolerance": plain(flip.tolerance_wad),
-    }
-
-
-def account_json(risk: AccountRisk) -> Json:
-    """One margin account."""
-    return {
-        "key": risk.key,
-        "venue": risk.venue,
-        "equity": plain(risk.equity_wad),
-        "requirement": plain(risk.requirement_wad),
-        "health": finite(risk.health),
-        "distance": finite(risk.distance),
-        "down": flip_json(risk.down),
-        "up": flip_json(risk.up),
-        "hours_to_liquidation": finite(risk.hours_to_liquidation),
-        "binding": risk.binding,
-    }
-
-
-def finite(value: float | None) -> float | None:
-    """JSON has no infinity: an account that cannot be liquidated has none."""
-    return value if value is not None and math.isfinite(value) else None
-
-
-def assessment_json(assessment: Assessment) -> Json:
-    """What the judge says."""
-    return {
-        "block": assessment.block.number,
-        "equity_usd": assessment.equity_usd,
-        "greeks": {asset: greeks_json(greeks) for asset, greeks in assessment.by_asset.items()},
-        "accounts": [account_json(risk) for risk in assessment.accounts],
-        "limits": [
-            {
-                "name": limit.name,
-                "value": finite(limit.value),
-                "bound": limit.bound,
-                "breached": limit.breached,
-            }
-            for limit in assessment.limits
-        ],
-    }
-
-
-def action_json(action: Action) -> Json:
-    """One action of a plan."""
-    fields = {name: getattr(action, name) for name in action.__dataclass_fields__}
-    return {"action": type(action).__name__} | {
-        name.removesuffix("_wad"): plain(value) if name.endswith("_wad") else value
-        for name, value in fields.items()
-    }
-
-
-def plan_json(plan: Plan) -> Json:
-    """A plan with its legs, checks and why."""
-    return {
-        "intent_id": plan.intent_id,
-        "deadline_s": plan.deadline_s,
-        "urgency": plan.urgency.value,
-        "reasons": list(plan.reasons),
-        "unmet": list(plan.unmet),
-        "actions": [action_json(action) for action in plan.actions],
-        "calls": [
-            {"target": call.target, "label": call.label, "data": "0x" + call.data.hex()}
-            for call in plan.calls
-        ],
-        "checks_before": [check.name for check in plan.pre],
-        "checks_after": [check.name for check in plan.post],
-        "delta_after": {asset: plain(wad) for asset, wad in plan.delta_after_wad.items()},
-        "expected_cost": plain(plan.cost_wad),
-    }
+from agent.risk.assessment import Assessment
+from agent.runtime.summary import finite, instrument_text
+from agent.values.fixed import to_float
 
 
 def positions_table(snapshot: Snapshot) -> Table:

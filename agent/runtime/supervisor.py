@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from agent.chain.rpc import Rpc
 from agent.errors import AccountEmpty, DelegationMismatch, LaneBusy, Refused, Transient
 from agent.market.snapshot import Snapshot
 from agent.runtime.aftermath import settle
@@ -15,13 +14,6 @@ from agent.values.block import Block
 
 Look = Callable[[], Block]  # the newest head, checked for age
 Told = Callable[[Pass], None]
-
-
-def newest(rpc: Rpc, now_s: Callable[[], float], max_age_s: float | None) -> Look:
-    """A look at the newest head that refuses a stale one. Raises HeadStale."""
-    from agent.chain.head import latest
-
-    return lambda: latest(rpc, max_age_s, now_s())
 
 
 def recover(desk: Desk, block: Block) -> None:

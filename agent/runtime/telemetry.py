@@ -8,6 +8,8 @@ from collections.abc import MutableMapping
 
 import structlog
 
+Logger = structlog.typing.FilteringBoundLogger
+
 _SECRET = ("password", "private", "secret", "seed", "mnemonic", "keystore")
 
 
@@ -41,7 +43,7 @@ def configure(level: str = "info", *, as_json: bool = False) -> None:
     )
 
 
-def logger(name: str) -> structlog.typing.FilteringBoundLogger:
+def logger(name: str) -> Logger:
     """A logger bound to the part of the house that speaks."""
-    bound: structlog.typing.FilteringBoundLogger = structlog.get_logger().bind(part=name)
+    bound: Logger = structlog.get_logger().bind(part=name)
     return bound

@@ -1,0 +1,172 @@
+"""The only place that builds objects: from a config to a desk with venues, a lane and a journal."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.resources import files
+from pathlib import Path
+
+from agent.chain.head import Heads, latest
+from agent.chain.rpc import Rpc
+from agent.config import Config, password
+from agent.errors import ChainMismatch, ConfigInvalid, KeyUnreadable
+from agent.market.snapshot import VenueState
+from agent.planning.policy import Policy
+from agent.proof.database import Database
+from agent.proof.journal import Journal
+from agent.proof.record import Record
+from agent.risk.limits import Bounds
+from agent.runtime.cycle import Desk
+from agent.runtime.see import Eye
+from agent.tx.fees import FeePolicy
+from agent.tx.sender import LanePolicy, Sender
+from agent.tx.signer import KeystoreSigner
+from agent.tx.simulation import Simulator
+from agent.values.address import Address, ChainId
+from agent.values.block import Block
+from agent.venues.curie import Curie
+from agent.venues.deployments import Deployment, load
+from agent.venues.lyra import Lyra
+from agent.venues.uniswap import Uniswap
+from agent.venues.venue import Venue
+
+
+def deployment_of(config: Config) -> Deployment:
+    """The configured deployment file, or the shipped one of the chain.
+
+    Raises ConfigInvalid when there is none or it is of another chain.
+    """
+    path = config.chain.deployment or shipped(config.chain.id)
+    deployment = load(path)
+    if deployment.chain_id != config.chain.id:
+        raise ConfigInvalid(
+            key="chain.deployment", value=str(path), reason=f"it is of chain {deployment.chain_id}"
+        )
+    return deployment
+
+
+def shipped(chain_id: int) -> Path:
+    """The manifest that comes with the package. Raises ConfigInvalid when the chain has none."""
+    path = Path(str(files("agent.venues"))) / "manifests" / f"{chain_id}.json"
+    if not path.exists():
+        known = sorted(int(p.stem) for p in path.parent.glob("*.json"))
+        raise ConfigInvalid(
+            key="chain.deployment",
+            value=None,
+            reason=f"needed: none is shipped for chain {chain_id}, only {known}",
+        )
+    return path
+
+
+def venues_of(deployment: Deployment) -> tuple[Venue[VenueState], ...]:
+    """One venue per protocol of the deployment."""
+    found: list[Venue[VenueState]] = []
+    if deployment.curie is not None:
+        found.append(Curie(deployment.curie))
+    if deployment.lyra is not None:
+        found.append(Lyra(deployment.lyra))
+    if deployment.uniswap is not None:
+        found.append(Uniswap(deployment.uniswap))
+    if not found:
+        raise ConfigInvalid(key="chain.deployment", value=None, reason="it names no venue")
+    return tuple(found)
+
+
+def asset_tokens_of(deployment: Deployment) -> dict[Address, str]:
+    """The tokens that are an asset itself, so that holding them is delta."""
+    tokens: dict[Address, str] = {}
+    if deployment.lyra is not None:
+        tokens[Address(deployment.lyra.base_token)] = deployment.lyra.asset
+    if deployment.uniswap is not None:
+        tokens |= {Address(pool.asset_token): pool.asset for pool in deployment.uniswap.pools}
+    return tokens
+
+
+def bounds_of(policy: Policy) -> Bounds:
+    """The policy's limits as the judge reads them."""
+    band = {asset: float(width) for asset, width in policy.band.items()}
+    return Bounds(band, float(policy.floor_distance))
+
+
+def newest_block(rpc: Rpc, config: Config) -> Block:
+    """The newest head. Raises HeadStale, ChainMismatch."""
+    actual = rpc.chain_id()
+    if actual != config.chain.id:
+        raise ChainMismatch(endpoint=rpc.endpoint, actual=actual, expected=config.chain.id)
+    return latest(rpc, config.rpc.max_head_age_s or None, time.time())
+
+
+def eye_of(rpc: Rpc, deployment: Deployment, block: Block) -> Eye:
+    """An eye whose every contract has been identified at ``block``."""
+    blind = Eye(rpc, ChainId(deployment.chain_id), venues_of(deployment), (), asset_tokens_of(deployment))
+    return blind.identified(block)
+
+
+def dry_desk(config: Config) -> tuple[Desk, Block]:
+    """A desk that can look and simulate but has no key. Also the block it was identified at."""
+    rpc = Rpc(config.rpc.url, config.rpc.timeout_s)
+    deployment = deployment_of(config)
+    block = newest_block(rpc, config)
+    executor = config.executor.address or deployment.executor
+    desk = Desk(
+        account=Address(config.chain.account),
+        eye=eye_of(rpc, deployment, block),
+        policy=config.policy,
+        bounds=bounds_of(config.policy),
+        simulator=Simulator(rpc, Address(executor)) if executor is not None else None,
+    )
+    return desk, block
+
+
+@contextmanager
+def live_desk(config: Config) -> Iterator[tuple[Desk, Block]]:
+    """A desk that signs and sends, with its journal open and locked.
+
+    The key is opened before anything is asked of the chain. Raises KeyUnreadable, ConfigInvalid,
+    JournalLocked, JournalCorrupt, and what ``dry_desk`` raises.
+    """
+    signer = signer_of(config)
+    dry, block = dry_desk(config)
+    deployment = deployment_of(config)
+    executor = config.executor.address or deployment.executor
+    if executor is None:
+        raise ConfigInvalid(key="executor.address", value=None, reason="a live run needs the executor")
+    policy = LanePolicy(
+        fees=FeePolicy(config.tx.max_cost_wei, config.tx.min_tip_wei),
+        confirm_depth=config.tx.confirm_depth,
+        bump_after_housekeeping=config.tx.bump_after_housekeeping,
+        bump_after_normal=config.tx.bump_after_normal,
+        bump_after_rescue=config.tx.bump_after_rescue,
+    )
+    with Database(config.run.journal, time.time) as database:
+        sender = Sender(dry.eye.rpc, signer, Journal(database), dry.eye.chain_id, Address(executor), policy)
+        yield (
+            Desk(dry.account, dry.eye, dry.policy, dry.bounds, dry.simulator, sender, Record(database)),
+            block,
+        )
+
+
+def signer_of(config: Config) -> KeystoreSigner:
+    """The key of the account. Raises KeyUnreadable, ConfigInvalid."""
+    path = config.signer.keystore
+    if path is None:
+        raise ConfigInvalid(key="signer.keystore", value=None, reason="a live run needs a key file")
+    signer = KeystoreSigner(path, password(config))
+    if signer.address != config.chain.account:
+        raise KeyUnreadable(
+            path=path, reason=f"it holds the key of {signer.address}, not of {config.chain.account}"
+        )
+    return signer
+
+
+def heads_of(config: Config) -> Heads:
+    """New heads on a connection of their own, since they run on a thread of their own."""
+    rpc = Rpc(config.rpc.url, config.rpc.timeout_s)
+    return Heads(rpc, config.rpc.ws_url, config.rpc.poll_s)
+
+
+def record_of(config: Config) -> Database:
+    """The journal's file, read-only: an agent may be running on it."""
+    return Database(config.run.journal, time.time, read_only=True)

@@ -1,0 +1,235 @@
+"""Every command of ``evenkeel``. Building is assembly's, words are view's; this is the list of verbs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console, RenderableType
+
+from agent import __version__
+from agent.errors import EvenkeelError
+
+if TYPE_CHECKING:
+    from agent.config import Config  # not at start-up: --help needs none of it
+
+app = typer.Typer(
+    name="evenkeel",
+    help="Keeps an on-chain derivatives book delta-neutral and away from liquidation.",
+    epilog="Exit codes: 0 done, 1 a bug, 2 misconfigured, 3 transient, 4 refused, 5 untrusted (halted).",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    rich_markup_mode=None,
+)
+config_app = typer.Typer(help="Show the effective configuration.", no_args_is_help=True)
+app.add_typer(config_app, name="config")
+
+ConfigOption = Annotated[
+    Path | None, typer.Option("--config", "-c", help="TOML file", envvar=None, show_default=False)
+]
+SetOption = Annotated[
+    list[str] | None, typer.Option("--set", help="override one key: --set policy.deadline_s=60")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="print JSON for programs")]
+
+
+def run(argv: list[str]) -> int:
+    """The exit code of one invocation. Typed errors become a sentence (or JSON) on stderr."""
+    as_json = "--json" in argv
+    try:
+        result = app(args=argv, standalone_mode=False)
+    except typer.Exit as done:
+        return int(done.exit_code)
+    except typer.Abort:
+        return 130
+    except KeyboardInterrupt:
+        return 130
+    except EvenkeelError as error:
+        _complain(error, as_json=as_json)
+        return error.exit_code
+    except typer.TyperException as error:
+        if as_json:
+            print(json.dumps({"error": "Usage", "message": error.format_message()}), file=sys.stderr)
+        else:
+            error.show()
+        return 2
+    return int(result) if isinstance(result, int) else 0
+
+
+def _complain(error: EvenkeelError, *, as_json: bool) -> None:
+    if as_json:
+        fields = {name: str(value) for name, value in error.fields.items()}
+        print(json.dumps({"error": error.code, "message": error.message, "fields": fields}), file=sys.stderr)
+    else:
+        Console(stderr=True, soft_wrap=True).print(
+            f"{error.code}: {error.message}", markup=False, style="red"
+        )
+
+
+def show(as_json: bool, data: Callable[[], object], table: Callable[[], RenderableType]) -> None:
+    """Print either; only the one asked for is built."""
+    if as_json:
+        sys.stdout.write(json.dumps(data(), indent=2, default=str) + "\n")
+    else:
+        Console().print(table())
+
+
+@app.command()
+def version(as_json: JsonOption = False) -> None:
+    """The version."""
+    show(as_json, lambda: {"version": __version__}, lambda: f"evenkeel {__version__}")
+
+
+@app.command()
+def setup(
+    root: Annotated[Path | None, typer.Option(help="where to put the toolchain")] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="say nothing when all is there")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Install anvil, forge, solc and the protocols' artifacts (needs node 20+ with npm)."""
+    from agent.sim.toolchain import install
+
+    toolchain = install(root, progress=None if as_json else _progress)
+    if not quiet:
+        show(as_json, lambda: {"toolchain": str(toolchain.root)}, lambda: f"toolchain in {toolchain.root}")
+
+
+@app.command()
+def localnet(
+    out: Annotated[Path, typer.Option(help="where manifest, config and key go")] = Path("out/localnet"),
+    port: Annotated[int, typer.Option(min=0, max=65535)] = 8545,
+    spot: Annotated[
+        float, typer.Option(min=100, max=100_000, help="price of the asset at the start")
+    ] = 2000.0,
+    block_s: Annotated[int, typer.Option("--block-s", min=1, help="simulated seconds per block")] = 12,
+    once: Annotated[bool, typer.Option("--once", help="build, print and stop")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """A local chain with the real protocol contracts, depth, traders and a seeded book."""
+    from agent.cli import local
+
+    local.serve(out, port, spot, block_s, once=once, as_json=as_json)
+
+
+@app.command()
+def demo(
+    seed: Annotated[int, typer.Option(help="of the market's path")] = 7,
+    out: Annotated[Path, typer.Option(help="where report.html and summary.json go")] = Path("out/demo"),
+    blocks: Annotated[int, typer.Option(min=60, help="length of the path")] = 300,
+    block_time: Annotated[
+        float, typer.Option("--block-time", min=0.05, help="real seconds per block with the agent")
+    ] = 0.22,
+    as_json: JsonOption = False,
+) -> None:
+    """Keep the seeded book alive through a crash; the same path once with the agent and once without."""
+    from agent.cli import demonstration
+
+    raise typer.Exit(demonstration.run(seed, out, blocks, block_time, as_json=as_json))
+
+
+@app.command("run")
+def keep_running(
+    config: ConfigOption = None,
+    set_: SetOption = None,
+    live: Annotated[bool, typer.Option("--live", help="sign and send; without it nothing is sent")] = False,
+    once: Annotated[bool, typer.Option("--once", help="one cycle, then stop")] = False,
+    delegate: Annotated[
+        bool, typer.Option("--delegate", help="let the account delegate to the executor first")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Keep the book: see, judge, plan, act, prove on every head. A dry run unless --live."""
+    from agent.cli import keep
+
+    keep.run(_config(config, set_), live=live, once=once, delegate=delegate, as_json=as_json)
+
+
+@app.command()
+def watch(
+    address: str,
+    rpc: Annotated[str, typer.Option(help="http(s) endpoint of a node")],
+    deployment: Annotated[Path | None, typer.Option(help="venues' addresses, if not shipped")] = None,
+    ws: Annotated[str | None, typer.Option(help="ws(s) endpoint for new heads")] = None,
+    once: Annotated[bool, typer.Option("--once", help="print once and stop")] = False,
+    set_: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Watch an account's positions and distance to liquidation. Needs no key and no config."""
+    from agent.cli import keep
+
+    keep.watch(address, rpc, deployment, ws, set_ or [], once=once, as_json=as_json)
+
+
+@app.command()
+def positions(config: ConfigOption = None, set_: SetOption = None, as_json: JsonOption = False) -> None:
+    """Every holding with its Greeks, at the newest block."""
+    from agent.cli import keep
+
+    keep.positions(_config(config, set_), as_json=as_json)
+
+
+@app.command()
+def risk(config: ConfigOption = None, set_: SetOption = None, as_json: JsonOption = False) -> None:
+    """Health, flip prices and distance to liquidation of every account; the book's Greeks; limits."""
+    from agent.cli import keep
+
+    keep.risk(_config(config, set_), as_json=as_json)
+
+
+@app.command()
+def plan(config: ConfigOption = None, set_: SetOption = None, as_json: JsonOption = False) -> None:
+    """What the agent would do now, and why. Simulates it, sends nothing."""
+    from agent.cli import keep
+
+    keep.plan(_config(config, set_), as_json=as_json)
+
+
+@app.command()
+def journal(
+    config: ConfigOption = None,
+    set_: SetOption = None,
+    verify: Annotated[bool, typer.Option("--verify", help="check every link of the record")] = False,
+    last: Annotated[int, typer.Option(min=1, help="how many entries")] = 20,
+    as_json: JsonOption = False,
+) -> None:
+    """What was decided, sent and proved: the hash-chained record."""
+    from agent.cli import keep
+
+    keep.journal(_config(config, set_), verify=verify, last=last, as_json=as_json)
+
+
+@config_app.command("show")
+def config_show(config: ConfigOption = None, set_: SetOption = None, as_json: JsonOption = False) -> None:
+    """The effective configuration, without secrets."""
+    from agent.cli.view import pairs_table
+    from agent.config import effective
+
+    shown = effective(_config(config, set_))
+    show(as_json, lambda: shown, lambda: pairs_table(_flat(shown)))
+
+
+def _flat(nested: dict[str, object], before: str = "") -> list[tuple[str, object]]:
+    pairs: list[tuple[str, object]] = []
+    for key, value in nested.items():
+        if isinstance(value, dict):
+            pairs += _flat(value, f"{before}{key}.")
+        else:
+            pairs.append((before + key, value))
+    return pairs
+
+
+def _config(path: Path | None, overrides: list[str] | None) -> Config:
+    """The named file, else ./evenkeel.toml if there is one, else only the overrides."""
+    from agent.config import load
+
+    default = Path("evenkeel.toml")
+    return load(path or (default if default.exists() else None), overrides or [])
+
+
+def _progress(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)

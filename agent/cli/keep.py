@@ -1,0 +1,242 @@
+"""The commands that look at a book or keep it."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import time
+from pathlib import Path
+from types import FrameType
+
+from rich.console import Console, Group
+from rich.text import Text
+
+from agent import assembly
+from agent.chain.rpc import Rpc
+from agent.cli.command import show
+from agent.cli.view import assessment_table, plan_table, positions_table, rows_table
+from agent.config import Config, load
+from agent.errors import ConfigInvalid, Transient
+from agent.proof.record import Entry, Record
+from agent.risk.assessment import assess
+from agent.runtime import telemetry
+from agent.runtime.cycle import Pass, cycle
+from agent.runtime.summary import assessment_json, plan_json, snapshot_json
+from agent.runtime.supervisor import Look, Supervisor, require_positions
+from agent.values.address import parse_address
+
+
+def run(config: Config, *, live: bool, once: bool, delegate: bool, as_json: bool) -> None:
+    """Cycles until interrupted (or one). Raises typed errors; what halts has been recorded."""
+    telemetry.configure(config.run.log_level, as_json=config.run.log_json)
+    log = telemetry.logger("agent")
+
+    def told(done: Pass) -> None:
+        if as_json:
+            sys.stdout.write(json.dumps(pass_json(done), default=str) + "\n")
+            sys.stdout.flush()
+        _log(log, done)
+
+    may_delegate = delegate or config.executor.delegate
+    if not live:
+        desk, _ = assembly.dry_desk(config)
+        _supervise(config, Supervisor(desk, _look(config), told, delegate=False), once=once)
+        return
+    with assembly.live_desk(config) as (desk, _):
+        _supervise(config, Supervisor(desk, _look(config), told, delegate=may_delegate), once=once)
+
+
+def watch(
+    address: str,
+    url: str,
+    deployment: Path | None,
+    ws_url: str | None,
+    overrides: list[str],
+    *,
+    once: bool,
+    as_json: bool,
+) -> None:
+    """Print the account at every head. Raises AccountEmpty for one with nothing on any venue."""
+    account = parse_address(address)
+    chain_id = Rpc(url).chain_id()
+    raw: dict[str, object] = {"chain.id": chain_id, "chain.account": account, "rpc.url": url}
+    raw |= {"chain.deployment": str(deployment.absolute())} if deployment is not None else {}
+    raw |= {"rpc.ws_url": ws_url} if ws_url is not None else {}
+    config = load(None, overrides, raw)
+    desk, block = assembly.dry_desk(config)
+    console = Console()
+    require_positions(desk, desk.eye.see(account, block))
+    heads = iter([block]) if once else iter(assembly.heads_of(config))
+    for head in heads:
+        try:
+            snapshot = desk.eye.see(account, head)
+        except Transient as error:
+            Console(stderr=True).print(error.message, style="yellow", markup=False)
+            continue
+        assessment = assess(snapshot, desk.bounds)
+        if as_json:
+            both = snapshot_json(snapshot) | {"risk": assessment_json(assessment)}
+            sys.stdout.write(json.dumps(both, default=str) + "\n")
+            sys.stdout.flush()
+            continue
+        title = Text(f"block {head.number}  {account}  equity {assessment.equity_usd:,.2f}", style="bold")
+        console.print(Group(title, positions_table(snapshot), assessment_table(assessment)))
+
+
+def positions(config: Config, *, as_json: bool) -> None:
+    """Every holding."""
+    desk, block = assembly.dry_desk(config)
+    snapshot = desk.eye.see(desk.account, block)
+    require_positions(desk, snapshot)
+    show(as_json, lambda: snapshot_json(snapshot), lambda: positions_table(snapshot))
+
+
+def risk(config: Config, *, as_json: bool) -> None:
+    """Every account's distance to liquidation, the book's Greeks, the limits."""
+    desk, block = assembly.dry_desk(config)
+    snapshot = desk.eye.see(desk.account, block)
+    require_positions(desk, snapshot)
+    assessment = assess(snapshot, desk.bounds)
+    show(as_json, lambda: assessment_json(assessment), lambda: assessment_table(assessment))
+
+
+def plan(config: Config, *, as_json: bool) -> None:
+    """The plans of one dry cycle, the first of them simulated."""
+    desk, block = assembly.dry_desk(config)
+    require_positions(desk, desk.eye.see(desk.account, block))
+    done = cycle(desk, block)
+    lines = [f"dropped: {reason}" for reason in done.refused]
+    if done.simulated is not None:
+        lines.append(f"simulated on the pending state: {done.simulated.gas_used:,} gas. Nothing was sent.")
+    show(
+        as_json,
+        lambda: pass_json(done),
+        lambda: Group(plan_table(done.plans), Text("\n".join(lines))),
+    )
+
+
+def journal(config: Config, *, verify: bool, last: int, as_json: bool) -> None:
+    """The record's last entries, or a check of all of it."""
+    if not config.run.journal.exists():
+        raise ConfigInvalid(
+            key="run.journal",
+            value=str(config.run.journal),
+            reason="there is no journal yet; run --live first",
+        )
+    with assembly.record_of(config) as database:
+        record = Record(database)
+        if verify:
+            count = record.verify()
+            show(
+                as_json,
+                lambda: {"entries": count, "head": record.head(), "verified": True},
+                lambda: f"{count} entries, every link holds; newest hash {record.head()}",
+            )
+            return
+        entries = _tail(record, last)
+        show(
+            as_json,
+            lambda: [_entry_json(entry) for entry in entries],
+            lambda: rows_table([_entry_row(entry) for entry in entries]),
+        )
+
+
+def pass_json(done: Pass) -> dict[str, object]:
+    """One cycle for programs."""
+    return {
+        "block": done.block.number,
+        "risk": assessment_json(done.assessment),
+        "plans": [plan_json(plan) for plan in done.plans],
+        "simulated_gas": done.simulated.gas_used if done.simulated is not None else None,
+        "sent": done.sent.tx_hash if done.sent is not None else None,
+        "refused": list(done.refused),
+        "outcomes": [
+            {
+                "intent_id": after.outcome.intent_id,
+                "stage": after.outcome.stage.value,
+                "verdict": after.outcome.verdict.value,
+                "tx_hash": after.outcome.tx_hash,
+                "kept": after.kept,
+            }
+            for after in done.aftermath
+        ],
+    }
+
+
+def _supervise(config: Config, supervisor: Supervisor, *, once: bool) -> None:
+    block = supervisor.start()
+    if once:
+        supervisor.once(block)
+        return
+
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        supervisor.stop()
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    supervisor.run(iter(assembly.heads_of(config)), config.run.interval_s)
+
+
+def _look(config: Config) -> Look:
+    rpc = Rpc(config.rpc.url, config.rpc.timeout_s)
+    return lambda: assembly.newest_block(rpc, config)
+
+
+def _log(log: telemetry.Logger, done: Pass) -> None:
+    for after in done.aftermath:
+        log.info(
+            "outcome",
+            stage=after.outcome.stage.value,
+            verdict=after.outcome.verdict.value,
+            tx=after.outcome.tx_hash,
+            kept=after.kept,
+            reason=after.outcome.reason,
+        )
+    for reason in done.refused:
+        log.warning("plan dropped", reason=reason)
+    delta = {asset: round(greeks.delta, 4) for asset, greeks in done.assessment.by_asset.items()}
+    facts = {"block": done.block.number, "delta": delta, "distance": round(done.assessment.distance, 4)}
+    if done.sent is not None:
+        reasons = next((p.reasons for p in done.plans if p.intent_id == done.sent.intent_id), ())
+        log.info("sent", tx=done.sent.tx_hash, reply=done.sent.reply.value, because=reasons, **facts)
+    elif done.simulated is not None:
+        log.info("dry run: would send", gas=done.simulated.gas_used, because=done.plans[0].reasons, **facts)
+    else:
+        log.info("cycle", **facts)
+
+
+def _tail(record: Record, last: int) -> tuple[Entry, ...]:
+    entries: tuple[Entry, ...] = ()
+    after = 0
+    while page := record.entries(after):
+        entries = (*entries, *page)[-last:]
+        after = page[-1].seq
+    return entries
+
+
+def _entry_json(entry: Entry) -> dict[str, object]:
+    return {
+        "seq": entry.seq,
+        "at_s": entry.at_s,
+        "kind": entry.kind,
+        "payload": entry.payload,
+        "before": entry.before,
+        "hash": entry.hash,
+    }
+
+
+def _entry_row(entry: Entry) -> dict[str, object]:
+    payload = entry.payload
+    words = [str(payload[k]) for k in ("stage", "verdict", "reason", "tx_hash") if payload.get(k)]
+    plan_part = payload.get("plan")
+    if isinstance(plan_part, dict):
+        words += [str(reason) for reason in plan_part.get("reasons", [])]
+    at = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(entry.at_s))
+    return {
+        "#": entry.seq,
+        "at (UTC)": at,
+        "kind": entry.kind,
+        "what": "; ".join(words)[:160],
+        "hash": entry.hash[:12],
+    }
