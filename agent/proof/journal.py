@@ -74,8 +74,8 @@ class Journal:
                 raise JournalCorrupt(path=self._database.path, reason=f"errand {errand.id} is not in it")
             for position, attempt in enumerate(errand.attempts):
                 row = _attempt_values(attempt)
-                same = ATTEMPT.c.tx_hash == attempt.tx_hash
-                if connection.execute(ATTEMPT.update().where(same).values(row)).rowcount == 0:
+                same = (ATTEMPT.c.errand_id == errand.id, ATTEMPT.c.tx_hash == attempt.tx_hash)
+                if connection.execute(ATTEMPT.update().where(*same).values(row)).rowcount == 0:
                     row |= {"errand_id": errand.id, "position": position}
                     connection.execute(ATTEMPT.insert().values(row))
             self._observe(connection, errand, outcomes)

@@ -100,8 +100,9 @@ Index(
 ATTEMPT = Table(
     "attempt",
     METADATA,
+    # Signatures are deterministic: an errand that was abandoned and planned again may sign the same bytes.
+    Column("errand_id", _ID, ForeignKey("errand.id"), primary_key=True),
     Column("tx_hash", String(66), primary_key=True),
-    Column("errand_id", _ID, ForeignKey("errand.id"), nullable=False, index=True),
     Column("position", Integer, nullable=False),
     Column("purpose", String(16), nullable=False),
     Column("raw", LargeBinary, nullable=False),
