@@ -11,6 +11,7 @@ import os
 import stat
 import tomllib
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from decimal import Decimal
 from difflib import get_close_matches
 from pathlib import Path
@@ -198,7 +199,7 @@ def load(
 
 
 def read_secret(name: str, environment: Environment) -> str | None:
-    """A secret from ``EVENKEEL_<name>`` or the file named by ``EVENKEEL_<name>_FILE``; None if neither is set.
+    """A secret from ``EVENKEEL_<name>``, or the file named by ``EVENKEEL_<name>_FILE``; None without both.
 
     Raises ConfigInvalid if both are, KeyUnreadable if the file cannot be used.
     """
@@ -236,10 +237,10 @@ def _setting(text: str) -> Tree:
         raise ConfigInvalid(
             key="--set", value=text, reason="it must be key=value, as in policy.deadline_s=60"
         )
-    try:
-        leaf: object = tomllib.loads(f"value = {value.strip()}")["value"]
-    except tomllib.TOMLDecodeError:
-        leaf = value.strip()
+    leaf: object = value.strip()
+    if not value.strip().lower().startswith("0x"):  # TOML would make a number of an address
+        with suppress(tomllib.TOMLDecodeError):
+            leaf = tomllib.loads(f"value = {value}")["value"]
     for part in reversed(parts):
         leaf = {part: leaf}
     return cast(Tree, leaf)
