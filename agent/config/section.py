@@ -1,0 +1,165 @@
+"""The sections of the config, their defaults and their limits."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Literal, cast
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+
+from agent.chain.transport import redacted
+from agent.config.secret import PREFIX, Environment, read_file, read_secret
+from agent.errors import ConfigInvalid
+from agent.planning.policy import Policy
+from agent.tx.fees import FeePolicy
+from agent.tx.sender import LanePolicy
+from agent.values.address import Address
+from agent.venues.deployments import AddressField
+
+
+def _secret(value: object) -> object:
+    return SecretStr(value) if isinstance(value, str) else value
+
+
+Url = Annotated[SecretStr, BeforeValidator(_secret)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ChainSection(_Section):
+    """Which chain, which contracts, whose book."""
+
+    id: int | None = Field(default=None, ge=1, description="chain id the node must serve")
+    deployment: Path = Field(description="JSON file with the venues' addresses")
+    account: AddressField = Field(description="the account to watch over")
+
+
+class RpcSection(_Section):
+    """The node."""
+
+    url: Url = Field(description="http(s) address of the node")
+    ws_url: Url | None = Field(default=None, description="ws(s) address for new heads; polling without it")
+    timeout_s: float = Field(default=10.0, gt=0, le=300, description="longest wait for an answer")
+    max_head_age_s: int = Field(
+        default=60, ge=0, description="oldest head to decide on; 0: the chain's clock is not the wall clock"
+    )
+    poll_s: float = Field(default=1.0, gt=0, le=600, description="seconds between looks for a new head")
+
+    @property
+    def head_age_limit_s(self) -> int | None:
+        """None where the age of a head says nothing."""
+        return self.max_head_age_s or None
+
+
+class SignerSection(_Section):
+    """The key. Without a keystore nothing can be signed."""
+
+    keystore: Path | None = Field(default=None, description="encrypted key file (keystore v3), mode 0600")
+    password_file: Path | None = Field(default=None, description="file with its password, mode 0600")
+    role: Literal["owner", "session"] = Field(
+        default="owner", description="whether the key is the account's own or a session key of it"
+    )
+
+
+class ExecutorSection(_Section):
+    """The batch contract."""
+
+    address: AddressField | None = Field(default=None, description="instead of the deployment's executor")
+
+
+class TxSection(_Section):
+    """How a transaction is priced and awaited. Blocks are counted, not seconds."""
+
+    max_cost_wei: int = Field(default=50_000_000_000_000_000, gt=0, description="most that one may cost")
+    min_tip_wei: int = Field(default=1_000_000, ge=0, description="tip per gas where nobody tips")
+    confirm_depth: int = Field(default=2, ge=1, le=256, description="blocks until it is final; 1 is its own")
+    bump_after_housekeeping: int = Field(default=6, ge=1, description="blocks before it is outbid")
+    bump_after_normal: int = Field(default=3, ge=1, description="blocks before it is outbid")
+    bump_after_rescue: int = Field(default=1, ge=1, description="blocks before it is outbid")
+
+    @property
+    def lane(self) -> LanePolicy:
+        """In the sender's words."""
+        return LanePolicy(
+            fees=FeePolicy(max_cost_wei=self.max_cost_wei, min_tip_wei=self.min_tip_wei),
+            confirm_depth=self.confirm_depth,
+            bump_after_housekeeping=self.bump_after_housekeeping,
+            bump_after_normal=self.bump_after_normal,
+            bump_after_rescue=self.bump_after_rescue,
+        )
+
+
+class RunSection(_Section):
+    """The process."""
+
+    interval_s: float = Field(default=12.0, gt=0, description="seconds of silence before a look of our own")
+    journal: Path = Field(default=Path("evenkeel.sqlite"), description="journal and record")
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+class Config(_Section):
+    """All of it. Paths are absolute or relative to the file they stand in (``--set``: to where one is)."""
+
+    chain: ChainSection
+    rpc: RpcSection
+    signer: SignerSection = SignerSection()
+    executor: ExecutorSection = ExecutorSection()
+    policy: Policy = Policy()
+    tx: TxSection = TxSection()
+    run: RunSection = RunSection()
+
+    @property
+    def account(self) -> Address:
+        return Address(self.chain.account)
+
+    @property
+    def rpc_url(self) -> str:
+        """In full: for `Rpc` only, never for display."""
+        return self.rpc.url.get_secret_value()
+
+    @property
+    def ws_url(self) -> str | None:
+        """In full: for `Heads` only, never for display."""
+        return None if self.rpc.ws_url is None else self.rpc.ws_url.get_secret_value()
+
+    def effective(self) -> dict[str, object]:
+        """Everything as it counts, defaults included, without secrets; for display."""
+        return cast(dict[str, object], _shown(self.model_dump()))
+
+    def key_password(self, environment: Environment | None = None) -> str:
+        """The keystore's password: environment, ``*_FILE``, or ``signer.password_file``.
+
+        Raises KeyUnreadable if a file is missing or open to others, ConfigInvalid if there is none at all.
+        """
+        found = read_secret("KEY_PASSWORD", os.environ if environment is None else environment)
+        if found is not None:
+            return found
+        if self.signer.password_file is None:
+            raise ConfigInvalid(
+                key="signer.password_file",
+                value=None,
+                reason=f"no password: set it, or {PREFIX}KEY_PASSWORD, or {PREFIX}KEY_PASSWORD_FILE",
+            )
+        return read_file(self.signer.password_file)
+
+
+def known_keys() -> tuple[str, ...]:
+    """Every key, dotted. A key under ``policy.band`` is an asset's name."""
+    return tuple(
+        f"{section}.{name}"
+        for section, field in Config.model_fields.items()
+        for name in cast(type[BaseModel], field.annotation).model_fields
+    )
+
+
+def _shown(value: object) -> object:
+    if isinstance(value, Mapping):
+        return {key: _shown(inner) for key, inner in value.items()}
+    if isinstance(value, SecretStr):
+        return redacted(value.get_secret_value()) + "/..."
+    return str(value) if isinstance(value, Decimal | Path) else value
