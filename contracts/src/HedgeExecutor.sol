@@ -25,12 +25,9 @@ contract HedgeExecutor is IHedgeExecutor {
     bytes32 private constant LOCK_SLOT = 0xe9ee3371746f6aef44eb42dcfc3edfe5c25eab8de29744c2ceedb343fe92a3b6;
 
     /// @dev ERC-7821 looks at the call type, the exec type and the 4-byte selector of a mode only.
-    bytes32 private constant MODE_MASK =
-        0xffff00000000ffffffff00000000000000000000000000000000000000000000;
-    bytes32 private constant MODE_PLAIN =
-        0x0100000000000000000000000000000000000000000000000000000000000000;
-    bytes32 private constant MODE_HEDGE =
-        0x0100000000007821000100000000000000000000000000000000000000000000;
+    bytes32 private constant MODE_MASK = 0xffff00000000ffffffff00000000000000000000000000000000000000000000;
+    bytes32 private constant MODE_PLAIN = 0x0100000000000000000000000000000000000000000000000000000000000000;
+    bytes32 private constant MODE_HEDGE = 0x0100000000007821000100000000000000000000000000000000000000000000;
 
     bytes4 private constant SIGNATURE_VALID = 0x1626ba7e;
     bytes4 private constant SIGNATURE_INVALID = 0xffffffff;
@@ -189,7 +186,9 @@ contract HedgeExecutor is IHedgeExecutor {
     function accountMessageHash(bytes32 hash) public view returns (bytes32) {
         bytes32 domain = keccak256(
             abi.encode(
-                keccak256("EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"),
+                keccak256(
+                    "EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"
+                ),
                 keccak256("HedgeExecutor"),
                 keccak256("1"),
                 block.chainid,

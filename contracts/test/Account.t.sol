@@ -5,18 +5,13 @@ import {HedgeExecutor} from "../src/HedgeExecutor.sol";
 import {IHedgeExecutor} from "../src/interfaces/IHedgeExecutor.sol";
 import {Fixture} from "./Fixture.sol";
 import {Reenterer, Venue} from "./Venue.sol";
-import {Vm} from "./Vm.sol";
 
 interface IReceivers {
     function onERC721Received(address, address, uint256, bytes calldata) external returns (bytes4);
     function onERC1155Received(address, address, uint256, uint256, bytes calldata) external returns (bytes4);
-    function onERC1155BatchReceived(
-        address,
-        address,
-        uint256[] calldata,
-        uint256[] calldata,
-        bytes calldata
-    ) external returns (bytes4);
+    function onERC1155BatchReceived(address, address, uint256[] calldata, uint256[] calldata, bytes calldata)
+        external
+        returns (bytes4);
     function supportsInterface(bytes4 id) external view returns (bool);
 }
 
@@ -175,7 +170,10 @@ contract AccountTest is Fixture {
         vm.assertEq(bytes32(account.isValidSignature(hash, signature)), invalid());
     }
 
-    function testFuzz_a_signature_with_any_byte_of_v_but_its_own_is_invalid(bytes32 hash, uint8 v) public view {
+    function testFuzz_a_signature_with_any_byte_of_v_but_its_own_is_invalid(bytes32 hash, uint8 v)
+        public
+        view
+    {
         (uint8 own, bytes32 r, bytes32 s) = vm.sign(ACCOUNT_KEY, hash);
         vm.assume(v != own);
         vm.assertEq(bytes32(account.isValidSignature(hash, abi.encodePacked(r, s, v))), invalid());

@@ -62,8 +62,7 @@ contract ChecksTest is Fixture {
     function test_account_value_at_least_three_times_maintenance() public {
         IHedgeExecutor.Check memory check;
         check.terms = new IHedgeExecutor.Term[](2);
-        check.terms[0] =
-            IHedgeExecutor.Term(address(venue), abi.encodeCall(Venue.quote, ()), 2, true, WAD);
+        check.terms[0] = IHedgeExecutor.Term(address(venue), abi.encodeCall(Venue.quote, ()), 2, true, WAD);
         check.terms[1] =
             IHedgeExecutor.Term(address(venue), abi.encodeCall(Venue.quote, ()), 1, false, -3 * WAD);
         (check.lower, check.upper) = (0, type(int256).max);
@@ -73,7 +72,9 @@ contract ChecksTest is Fixture {
         expectFailure(check, -1);
     }
 
-    function testFuzz_an_absolute_value_stays_inside_a_band_around_zero(int128 position, uint120 band) public {
+    function testFuzz_an_absolute_value_stays_inside_a_band_around_zero(int128 position, uint120 band)
+        public
+    {
         int256 limit = int256(uint256(band));
         IHedgeExecutor.Term[] memory terms = new IHedgeExecutor.Term[](1);
         terms[0] = echo(position, WAD);
@@ -81,7 +82,9 @@ contract ChecksTest is Fixture {
         vm.assertTrue(passes(IHedgeExecutor.Check(terms, -limit, limit)) == holds);
     }
 
-    function testFuzz_a_word_is_picked_by_its_index(int128 position, uint128 maintenance, int128 equity) public {
+    function testFuzz_a_word_is_picked_by_its_index(int128 position, uint128 maintenance, int128 equity)
+        public
+    {
         if (position > 0) venue.trade(address(0), true, within(uint256(uint128(position)), 0, 1e30));
         venue.setMaintenance(maintenance);
         venue.setEquity(equity);
@@ -98,9 +101,7 @@ contract ChecksTest is Fixture {
         checks[0] = bound(venue.equity.selector, 0, 1e30);
         checks[1] = bound(venue.equity.selector, 0, 1);
         bytes memory data = hedgeData(ID, uint64(NOW + 1), list(buy(1)), checks, none());
-        vm.expectRevert(
-            abi.encodeWithSelector(IHedgeExecutor.CheckFailed.selector, false, 1, 1000e18, 0, 1)
-        );
+        vm.expectRevert(abi.encodeWithSelector(IHedgeExecutor.CheckFailed.selector, false, 1, 1000e18, 0, 1));
         asOwner().execute(HEDGE, data);
         data = hedgeData(ID, uint64(NOW + 1), list(buy(1)), none(), checks);
         vm.expectRevert(abi.encodeWithSelector(IHedgeExecutor.CheckFailed.selector, true, 1, 1000e18, 0, 1));
@@ -217,8 +218,9 @@ contract ChecksTest is Fixture {
 
     function test_a_read_may_ask_the_account_itself() public {
         IHedgeExecutor.Term[] memory terms = new IHedgeExecutor.Term[](1);
-        terms[0] =
-            IHedgeExecutor.Term(address(account), abi.encodeCall(IHedgeExecutor.isConsumed, (ID)), 0, false, WAD);
+        terms[0] = IHedgeExecutor.Term(
+            address(account), abi.encodeCall(IHedgeExecutor.isConsumed, (ID)), 0, false, WAD
+        );
         vm.assertTrue(passes(IHedgeExecutor.Check(terms, 0, 0)));
     }
 
@@ -238,14 +240,11 @@ contract ChecksTest is Fixture {
         bool fits = high == 0 && low <= (negative ? uint256(1) << 255 : (uint256(1) << 255) - 1);
         IHedgeExecutor.Term[] memory terms = new IHedgeExecutor.Term[](1);
         terms[0] = echo(word, multiplier);
-        IHedgeExecutor.Check memory check =
-            IHedgeExecutor.Check(terms, type(int256).min, type(int256).max);
+        IHedgeExecutor.Check memory check = IHedgeExecutor.Check(terms, type(int256).min, type(int256).max);
         if (fits) {
             vm.assertTrue(passes(check));
         } else {
-            expectRefusal(
-                terms[0], abi.encodeWithSelector(IHedgeExecutor.CheckOverflow.selector, true, 0, 0)
-            );
+            expectRefusal(terms[0], abi.encodeWithSelector(IHedgeExecutor.CheckOverflow.selector, true, 0, 0));
         }
     }
 
@@ -283,9 +282,7 @@ contract ChecksTest is Fixture {
     // --- inside -------------------------------------------------------------------------------------
 
     function echo(int256 value, int256 multiplier) private view returns (IHedgeExecutor.Term memory) {
-        return IHedgeExecutor.Term(
-            address(venue), abi.encodeCall(Venue.echo, (value)), 0, true, multiplier
-        );
+        return IHedgeExecutor.Term(address(venue), abi.encodeCall(Venue.echo, (value)), 0, true, multiplier);
     }
 
     function passes(IHedgeExecutor.Check memory check) private returns (bool ok) {

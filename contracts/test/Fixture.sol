@@ -78,7 +78,11 @@ abstract contract Fixture {
         (calls[0], calls[1]) = (one, two);
     }
 
-    function list(IHedgeExecutor.Check memory one) internal pure returns (IHedgeExecutor.Check[] memory checks) {
+    function list(IHedgeExecutor.Check memory one)
+        internal
+        pure
+        returns (IHedgeExecutor.Check[] memory checks)
+    {
         checks = new IHedgeExecutor.Check[](1);
         checks[0] = one;
     }

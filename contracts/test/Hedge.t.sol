@@ -265,10 +265,18 @@ contract HedgeTest is Fixture {
     }
 
     function test_erc7821_modes_are_answered_as_specified() public view {
-        vm.assertTrue(account.supportsExecutionMode(0x0100000000000000000000000000000000000000000000000000000000000000));
-        vm.assertTrue(account.supportsExecutionMode(0x0100000000007821000100000000000000000000000000000000000000000000));
-        vm.assertFalse(account.supportsExecutionMode(0x0100000000007821000200000000000000000000000000000000000000000000));
-        vm.assertFalse(account.supportsExecutionMode(0x0101000000000000000000000000000000000000000000000000000000000000));
+        vm.assertTrue(
+            account.supportsExecutionMode(0x0100000000000000000000000000000000000000000000000000000000000000)
+        );
+        vm.assertTrue(
+            account.supportsExecutionMode(0x0100000000007821000100000000000000000000000000000000000000000000)
+        );
+        vm.assertFalse(
+            account.supportsExecutionMode(0x0100000000007821000200000000000000000000000000000000000000000000)
+        );
+        vm.assertFalse(
+            account.supportsExecutionMode(0x0101000000000000000000000000000000000000000000000000000000000000)
+        );
         vm.assertFalse(account.supportsExecutionMode(0));
     }
 

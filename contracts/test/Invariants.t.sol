@@ -27,7 +27,9 @@ contract Actor is Fixture {
         vm.deal(address(account), 1000 ether);
     }
 
-    function hedge(uint8 who, uint256 seed, uint128 first, uint128 second, uint64 value, uint8 late) external {
+    function hedge(uint8 who, uint256 seed, uint128 first, uint128 second, uint64 value, uint8 late)
+        external
+    {
         uint256 id = seed % IDS;
         IHedgeExecutor.Call[] memory calls = new IHedgeExecutor.Call[](3);
         calls[0] = buy(within(uint256(first), 0, 60e18));
@@ -126,7 +128,9 @@ contract InvariantsTest is Fixture {
         for (uint256 id; id < actor.IDS(); ++id) {
             uint256 marks = actor.venue_().marks(bytes32(id));
             vm.assertEq(marks, actor.executions(id));
-            vm.assertEq(marks + (actor.cancelled(id) ? 1 : 0), actor.account_().isConsumed(bytes32(id)) ? 1 : 0);
+            vm.assertEq(
+                marks + (actor.cancelled(id) ? 1 : 0), actor.account_().isConsumed(bytes32(id)) ? 1 : 0
+            );
         }
     }
 

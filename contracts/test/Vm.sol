@@ -25,13 +25,11 @@ interface Vm {
     function deal(address who, uint256 wei_) external;
     function etch(address who, bytes calldata code) external;
     function load(address who, bytes32 slot) external view returns (bytes32);
-    function store(address who, bytes32 slot, bytes32 value) external;
     function assume(bool condition) external pure;
     function expectRevert() external;
     function expectRevert(bytes calldata data) external;
     function expectPartialRevert(bytes4 selector) external;
     function expectEmit(bool topic1, bool topic2, bool topic3, bool data, address emitter) external;
-    function startStateDiffRecording() external;
     function assertEq(uint256 a, uint256 b) external pure;
     function assertEq(int256 a, int256 b) external pure;
     function assertEq(address a, address b) external pure;

@@ -44,8 +44,8 @@ library Checks {
             unchecked {
                 int256 product = word * multiplier;
                 // word != -1: that division alone cannot see min * -1 wrap.
-                bool fits = word == 0
-                    || (word == -1 ? multiplier != type(int256).min : product / word == multiplier);
+                bool fits =
+                    word == 0 || (word == -1 ? multiplier != type(int256).min : product / word == multiplier);
                 int256 next = sum + product;
                 // The sum wrapped if both summands have one sign and it has the other.
                 if (!fits || ((sum ^ next) & (product ^ next)) < 0) {
