@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
+from typing import cast
 
 from agent.chain.head import Heads, latest
 from agent.chain.rpc import Rpc
-from agent.config import Config, password
-from agent.errors import ChainMismatch, ConfigInvalid, KeyUnreadable
+from agent.config import Config
+from agent.errors import ConfigInvalid, KeyUnreadable
 from agent.market.snapshot import VenueState
 from agent.planning.policy import Policy
 from agent.proof.database import Database
@@ -20,8 +21,7 @@ from agent.proof.record import Record
 from agent.risk.limits import Bounds
 from agent.runtime.cycle import Desk
 from agent.runtime.see import Eye
-from agent.tx.fees import FeePolicy
-from agent.tx.sender import LanePolicy, Sender
+from agent.tx.sender import Sender
 from agent.tx.signer import KeystoreSigner
 from agent.tx.simulation import Simulator
 from agent.values.address import Address, ChainId
@@ -34,13 +34,10 @@ from agent.venues.venue import Venue
 
 
 def deployment_of(config: Config) -> Deployment:
-    """The configured deployment file, or the shipped one of the chain.
-
-    Raises ConfigInvalid when there is none or it is of another chain.
-    """
-    path = config.chain.deployment or shipped(config.chain.id)
+    """The configured deployment file. Raises ConfigInvalid when it is of another chain."""
+    path = config.chain.deployment
     deployment = load(path)
-    if deployment.chain_id != config.chain.id:
+    if config.chain.id is not None and deployment.chain_id != config.chain.id:
         raise ConfigInvalid(
             key="chain.deployment", value=str(path), reason=f"it is of chain {deployment.chain_id}"
         )
@@ -62,7 +59,7 @@ def shipped(chain_id: int) -> Path:
 
 def venues_of(deployment: Deployment) -> tuple[Venue[VenueState], ...]:
     """One venue per protocol of the deployment."""
-    found: list[Venue[VenueState]] = []
+    found: list[object] = []
     if deployment.curie is not None:
         found.append(Curie(deployment.curie))
     if deployment.lyra is not None:
@@ -71,7 +68,8 @@ def venues_of(deployment: Deployment) -> tuple[Venue[VenueState], ...]:
         found.append(Uniswap(deployment.uniswap))
     if not found:
         raise ConfigInvalid(key="chain.deployment", value=None, reason="it names no venue")
-    return tuple(found)
+    # Each venue is given back only the state it returned itself (``cycle.writers`` pairs them by name).
+    return tuple(cast(list[Venue[VenueState]], found))
 
 
 def asset_tokens_of(deployment: Deployment) -> dict[Address, str]:
@@ -91,11 +89,8 @@ def bounds_of(policy: Policy) -> Bounds:
 
 
 def newest_block(rpc: Rpc, config: Config) -> Block:
-    """The newest head. Raises HeadStale, ChainMismatch."""
-    actual = rpc.chain_id()
-    if actual != config.chain.id:
-        raise ChainMismatch(endpoint=rpc.endpoint, actual=actual, expected=config.chain.id)
-    return latest(rpc, config.rpc.max_head_age_s or None, time.time())
+    """The newest head. Raises HeadStale."""
+    return latest(rpc, config.rpc.head_age_limit_s, time.time())
 
 
 def eye_of(rpc: Rpc, deployment: Deployment, block: Block) -> Eye:
@@ -106,12 +101,12 @@ def eye_of(rpc: Rpc, deployment: Deployment, block: Block) -> Eye:
 
 def dry_desk(config: Config) -> tuple[Desk, Block]:
     """A desk that can look and simulate but has no key. Also the block it was identified at."""
-    rpc = Rpc(config.rpc.url, config.rpc.timeout_s)
+    rpc = Rpc(config.rpc_url, config.rpc.timeout_s)
     deployment = deployment_of(config)
     block = newest_block(rpc, config)
     executor = config.executor.address or deployment.executor
     desk = Desk(
-        account=Address(config.chain.account),
+        account=config.account,
         eye=eye_of(rpc, deployment, block),
         policy=config.policy,
         bounds=bounds_of(config.policy),
@@ -133,15 +128,10 @@ def live_desk(config: Config) -> Iterator[tuple[Desk, Block]]:
     executor = config.executor.address or deployment.executor
     if executor is None:
         raise ConfigInvalid(key="executor.address", value=None, reason="a live run needs the executor")
-    policy = LanePolicy(
-        fees=FeePolicy(config.tx.max_cost_wei, config.tx.min_tip_wei),
-        confirm_depth=config.tx.confirm_depth,
-        bump_after_housekeeping=config.tx.bump_after_housekeeping,
-        bump_after_normal=config.tx.bump_after_normal,
-        bump_after_rescue=config.tx.bump_after_rescue,
-    )
     with Database(config.run.journal, time.time) as database:
-        sender = Sender(dry.eye.rpc, signer, Journal(database), dry.eye.chain_id, Address(executor), policy)
+        sender = Sender(
+            dry.eye.rpc, signer, Journal(database), dry.eye.chain_id, Address(executor), config.tx.lane
+        )
         yield (
             Desk(dry.account, dry.eye, dry.policy, dry.bounds, dry.simulator, sender, Record(database)),
             block,
@@ -153,18 +143,18 @@ def signer_of(config: Config) -> KeystoreSigner:
     path = config.signer.keystore
     if path is None:
         raise ConfigInvalid(key="signer.keystore", value=None, reason="a live run needs a key file")
-    signer = KeystoreSigner(path, password(config))
-    if signer.address != config.chain.account:
+    signer = KeystoreSigner(path, config.key_password())
+    if signer.address != config.account:
         raise KeyUnreadable(
-            path=path, reason=f"it holds the key of {signer.address}, not of {config.chain.account}"
+            path=path, reason=f"it holds the key of {signer.address}, not of {config.account}"
         )
     return signer
 
 
 def heads_of(config: Config) -> Heads:
     """New heads on a connection of their own, since they run on a thread of their own."""
-    rpc = Rpc(config.rpc.url, config.rpc.timeout_s)
-    return Heads(rpc, config.rpc.ws_url, config.rpc.poll_s)
+    rpc = Rpc(config.rpc_url, config.rpc.timeout_s)
+    return Heads(rpc, config.ws_url, config.rpc.poll_s)
 
 
 def record_of(config: Config) -> Database:

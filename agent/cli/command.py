@@ -56,7 +56,7 @@ def run(argv: list[str]) -> int:
         if as_json:
             print(json.dumps({"error": "Usage", "message": error.format_message()}), file=sys.stderr)
         else:
-            error.show()
+            print(f"evenkeel: {error.format_message()} (see evenkeel --help)", file=sys.stderr)
         return 2
     return int(result) if isinstance(result, int) else 0
 
@@ -207,9 +207,8 @@ def journal(
 def config_show(config: ConfigOption = None, set_: SetOption = None, as_json: JsonOption = False) -> None:
     """The effective configuration, without secrets."""
     from agent.cli.view import pairs_table
-    from agent.config import effective
 
-    shown = effective(_config(config, set_))
+    shown = _config(config, set_).effective()
     show(as_json, lambda: shown, lambda: pairs_table(_flat(shown)))
 
 

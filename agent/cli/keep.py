@@ -29,7 +29,7 @@ from agent.values.address import parse_address
 
 def run(config: Config, *, live: bool, once: bool, delegate: bool, as_json: bool) -> None:
     """Cycles until interrupted (or one). Raises typed errors; what halts has been recorded."""
-    telemetry.configure(config.run.log_level, as_json=config.run.log_json)
+    telemetry.configure(config.run.log_level, as_json=as_json)
     log = telemetry.logger("agent")
 
     def told(done: Pass) -> None:
@@ -38,7 +38,7 @@ def run(config: Config, *, live: bool, once: bool, delegate: bool, as_json: bool
             sys.stdout.flush()
         _log(log, done)
 
-    may_delegate = delegate or config.executor.delegate
+    may_delegate = delegate
     if not live:
         desk, _ = assembly.dry_desk(config)
         _supervise(config, Supervisor(desk, _look(config), told, delegate=False), once=once)
@@ -60,10 +60,10 @@ def watch(
     """Print the account at every head. Raises AccountEmpty for one with nothing on any venue."""
     account = parse_address(address)
     chain_id = Rpc(url).chain_id()
-    raw: dict[str, object] = {"chain.id": chain_id, "chain.account": account, "rpc.url": url}
-    raw |= {"chain.deployment": str(deployment.absolute())} if deployment is not None else {}
-    raw |= {"rpc.ws_url": ws_url} if ws_url is not None else {}
-    config = load(None, overrides, raw)
+    path = deployment if deployment is not None else assembly.shipped(chain_id)
+    given = {"chain.account": account, "chain.deployment": str(path), "rpc.url": url}
+    given |= {"rpc.ws_url": ws_url} if ws_url is not None else {}
+    config = load(None, [*(f"{key}={json.dumps(value)}" for key, value in given.items()), *overrides])
     desk, block = assembly.dry_desk(config)
     console = Console()
     require_positions(desk, desk.eye.see(account, block))
@@ -179,7 +179,7 @@ def _supervise(config: Config, supervisor: Supervisor, *, once: bool) -> None:
 
 
 def _look(config: Config) -> Look:
-    rpc = Rpc(config.rpc.url, config.rpc.timeout_s)
+    rpc = Rpc(config.rpc_url, config.rpc.timeout_s)
     return lambda: assembly.newest_block(rpc, config)
 
 
