@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from math import exp
 from typing import cast
 
 import pytest
@@ -17,14 +18,16 @@ from agent.errors import ContractMismatch, PlanInfeasible, ReadReverted, Transac
 from agent.market.instrument import Option, Spot
 from agent.market.intent import Action, AddCollateral, Order, Reduce, RemoveCollateral, Trade
 from agent.market.position import Position
+from agent.risk.liquidation import collateral_to, solve_price
 from agent.runtime.prove import prove
 from agent.sim import depth
 from agent.sim.contract import Contract
+from agent.sim.deploy.lyra import BASE_KEY
 from agent.sim.localnet import Localnet
 from agent.sim.toolchain import Toolchain
 from agent.values.address import Address
 from agent.values.check import Check
-from agent.values.fixed import DAY_S, WAD, mul_down
+from agent.values.fixed import DAY_S, WAD, YEAR_S, mul_down
 from agent.venues.lyra import Lyra
 from agent.venues.lyra.margin import OptionType, ShortOption
 from agent.venues.lyra.premium import call_delta, curve, premiums, vega
@@ -227,11 +230,14 @@ def test_the_shock_volatility_is_the_contracts(localnet: Localnet, template: Sho
 def test_premiums_delta_and_vega_are_the_librarys_to_the_wei(
     library: Callable[[dict[str, int]], dict[str, int]], seed: int
 ) -> None:
+    """Prices go up to where a wei of the answer shows the last of the library's 27 places."""
     dice = random.Random(seed)
-    strike_wad = int(10 ** dice.uniform(-2, 5) * WAD)
-    spot_wad = int(strike_wad * 10 ** dice.uniform(-1.5, 1.5))
+    strike_wad = int(10 ** dice.choice([dice.uniform(-2, 5), dice.uniform(5, 17)]) * WAD)
     time_s = dice.choice([0, 1, dice.randint(1, HOUR_S), dice.randint(1, 3 * 365 * DAY_S)])
     vol_wad = int(10 ** dice.uniform(-5, 1) * WAD)
+    deviations = dice.uniform(-12, 12) * vol_wad / WAD * (time_s / YEAR_S) ** 0.5
+    log_moneyness = dice.choice([dice.uniform(-4, 4), deviations])
+    spot_wad = int(strike_wad * exp(max(-4.0, min(4.0, log_moneyness))))
     rate_wad = int(dice.uniform(-0.2, 0.5) * WAD)
     given_terms = {
         "timeToExpirySec": time_s,
@@ -395,17 +401,47 @@ def test_a_paused_market_is_read_and_nothing_is_removable(chain: Localnet, rpc: 
             _order(chain, state, RemoveCollateral("lyra", state.margins[0].key, WAD))
 
 
+def test_a_price_that_the_oracle_calls_invalid_is_an_error_that_says_so(chain: Localnet, rpc: Rpc) -> None:
+    rates = chain.lyra.exchange_rates
+    rates.send(chain.roles["owner"], "setRateAndInvalid", BASE_KEY, chain.spot_wad(), True)
+    with pytest.raises(ReadReverted, match="RateIsInvalid"):
+        _read(chain, rpc)
+
+
 # --- the flip --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("option_type", SHORT_TYPES)
-def test_the_flip_is_where_the_contract_flips_to_the_wei(
+def test_risks_liquidation_price_is_where_the_contract_flips_to_the_wei(
     localnet: Localnet, rpc: Rpc, option_type: OptionType
 ) -> None:
     short = _short(_read(localnet, rpc), option_type)
-    flip_wad = _flip_wad(short, short.at_s)
-    assert not _contract_says(localnet, short, flip_wad)
-    assert _contract_says(localnet, short, _beyond(short, flip_wad))
+    is_put = option_type is OptionType.SHORT_PUT_QUOTE
+    flip = solve_price(short, short.market, "down" if is_put else "up")
+    assert flip is not None
+    assert flip.tolerance_wad == 1
+    assert _contract_says(localnet, short, flip.price_wad)
+    assert not _contract_says(localnet, short, flip.price_wad + (1 if is_put else -1))
+    assert solve_price(short, short.market, "up" if is_put else "down") is None
+
+
+def test_the_collateral_that_risk_asks_for_makes_the_contract_content_that_far_away(
+    chain: Localnet, rpc: Rpc
+) -> None:
+    state = _read(chain, rpc)
+    for short in _shorts(state):
+        need_wad = collateral_to(short, 0.22)
+        if need_wad > 0:
+            _execute(chain, rpc, _order(chain, state, AddCollateral("lyra", short.key, need_wad)))
+        else:
+            _execute(chain, rpc, _order(chain, state, RemoveCollateral("lyra", short.key, -need_wad)))
+    for before, after in zip(_shorts(state), _shorts(_read(chain, rpc)), strict=True):
+        assert after.collateral_wad != before.collateral_wad
+        spot_wad = after.prices[after.market]
+        assert not _contract_says(chain, after, spot_wad * 78 // 100)
+        assert not _contract_says(chain, after, spot_wad * 122 // 100)
+        worse = 77 if after.option_type is OptionType.SHORT_PUT_QUOTE else 123
+        assert _contract_says(chain, after, spot_wad * worse // 100)
 
 
 @pytest.mark.parametrize("option_type", SHORT_TYPES)
@@ -601,6 +637,7 @@ def test_the_way_to_close_is_the_one_the_pricer_takes(chain: Localnet, rpc: Rpc,
 
 def test_near_expiry_only_a_forced_close_is_left_and_works(chain: Localnet, rpc: Rpc) -> None:
     short = _short(_read(chain, rpc), OptionType.SHORT_PUT_QUOTE)
+    chain.set_spot(short.strike_wad)  # a delta that an ordinary close would be taken at
     chain.node.warp(short.expiry_s - chain.node.now_s() - 11 * HOUR_S)
     state = _read(chain, rpc)
     order = _order(chain, state, Reduce("lyra", short.key, short.amount_wad, 10**6 * WAD))
