@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -16,8 +16,6 @@ from urllib.parse import urlsplit
 from eth_keyfile.keyfile import create_keyfile_json
 
 from agent.chain.rpc import Rpc
-from agent.errors import ReadUnpinned
-from agent.market.intent import Urgency
 from agent.proof.database import Database
 from agent.proof.journal import Journal
 from agent.sim.abi import Abi
@@ -28,7 +26,7 @@ from agent.sim.node import Node
 from agent.sim.toolchain import Toolchain
 from agent.tx.executor import Hedge, Intent, delegation_code, find_intent
 from agent.tx.fees import FeePolicy
-from agent.tx.ledger import Ledger, Outcome
+from agent.tx.ledger import Outcome
 from agent.tx.sender import LanePolicy, Sender
 from agent.tx.signer import KeystoreSigner
 from agent.values.address import ZERO, Address, ChainId
@@ -104,10 +102,11 @@ class Lane:
         journal: str = "journal.db",
         url: str = "",
         policy: LanePolicy = POLICY,
-        ledger: type[Journal] = Journal,
+        ledger: Callable[[Database], Journal] = Journal,
+        wire: Callable[[str, float], Rpc] = Rpc,
     ) -> Agent:
         """Another process, as far as anybody can tell."""
-        rpc = Rpc(url or self.node.url, timeout_s=5)
+        rpc = wire(url or self.node.url, 5)
         database = Database(self.folder / journal, time.time)
         kept = ledger(database)
         signer = KeystoreSigner(self.keystore, PASSWORD)

@@ -15,7 +15,7 @@ only then does the intent leave its nonce. Nothing here sleeps, asks or knows th
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import Enum
 
 from agent.market.intent import Urgency
@@ -111,7 +111,7 @@ class Attempt:
 
     tx_hash: TxHash
     purpose: Purpose
-    raw: bytes
+    raw: bytes = field(repr=False)
     fee: Fee
     gas: int
     signed_at: int

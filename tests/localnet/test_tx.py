@@ -25,7 +25,7 @@ from agent.tx.executor import Hedge, delegation_code, intent_id
 from agent.tx.fees import FeePolicy, market
 from agent.tx.ledger import Outcome
 from agent.tx.network import Network
-from agent.tx.sender import LanePolicy
+from agent.tx.sender import LanePolicy, Sent
 from agent.values.call import Call
 from tests.lane import CHAIN, POLICY, Agent, FaultyNode, Lane, minted, running
 
@@ -268,17 +268,16 @@ def test_a_refusal_nobody_understands_is_unknown(lane: Lane, faulty: FaultyNode)
 # --- stuck -------------------------------------------------------------------------------------------
 
 
-def spike(lane: Lane, factor: int) -> None:
-    """The next block asks ``factor`` times what the newest does."""
-    base = int(str(lane.node.block()["baseFeePerGas"]), 16)
-    lane.node.set_next_base_fee(base * factor)
+def spike(lane: Lane, sent: Sent) -> None:
+    """The next block asks twice what was bid."""
+    lane.node.set_next_base_fee(2 * sent.fee.max_fee_wei)
     lane.node.mine()
 
 
 def test_a_stuck_hedge_is_outbid_by_a_tenth_on_both_fees_and_happens_once(lane: Lane) -> None:
     agent = lane.agent()
-    agent.sender.submit(lane.hedge(agent), Urgency.RESCUE, agent.head())
-    spike(lane, 8)
+    sent = agent.sender.submit(lane.hedge(agent), Urgency.RESCUE, agent.head())
+    spike(lane, sent)
     assert kinds(agent.observe()) == [(Stage.BUMPED, Verdict.PENDING)]
     (errand,) = agent.sender.in_flight()
     first, second = (attempt.fee for attempt in errand.attempts)
@@ -291,13 +290,13 @@ def test_a_stuck_hedge_is_outbid_by_a_tenth_on_both_fees_and_happens_once(lane: 
 def test_the_first_attempt_is_recognised_when_it_is_mined_after_all(lane: Lane) -> None:
     agent = lane.agent()
     sent = agent.sender.submit(lane.hedge(agent), Urgency.RESCUE, agent.head())
-    spike(lane, 8)
+    spike(lane, sent)
     agent.observe()
     (errand,) = agent.sender.in_flight()
     first, second = errand.attempts
     lane.drop(second.tx_hash)
-    lane.node.request("eth_sendRawTransaction", "0x" + first.raw.hex())
     lane.node.set_next_base_fee(10**9)
+    lane.node.request("eth_sendRawTransaction", "0x" + first.raw.hex())
     lane.node.mine()
     (included,) = agent.observe()
     assert included.tx_hash == sent.tx_hash
@@ -323,7 +322,7 @@ def test_at_the_cap_the_last_attempt_is_kept_alive_and_said_so(lane: Lane) -> No
     agent = lane.agent(policy=tight)
     sent = agent.sender.submit(lane.hedge(agent), Urgency.RESCUE, agent.head())
     lane.drop(sent.tx_hash)
-    spike(lane, 8)
+    spike(lane, sent)
     assert kinds(agent.observe()) == [(Stage.CAPPED, Verdict.PENDING), (Stage.RESENT, Verdict.PENDING)]
     (errand,) = agent.sender.in_flight()
     assert [attempt.tx_hash for attempt in errand.attempts] == [sent.tx_hash]

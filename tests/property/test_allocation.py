@@ -65,9 +65,7 @@ def _unbounded(_offer: object, _sign: int) -> int:
 
 
 @given(st.lists(offers, min_size=1, max_size=3), st.integers(-40, 40).filter(bool))
-def test_a_split_adds_up_and_stays_inside_every_venues_room(
-    venues: list[QuadraticOffer], units: int
-) -> None:
+def test_a_split_adds_up_and_stays_inside_every_venues_room(venues: list[QuadraticOffer], units: int) -> None:
     size = units * WAD
     done = allocate(size, venues, 24.0, _unbounded)
     assert sum(fill.size_wad for fill in done.fills) + done.unfilled_wad == size
@@ -91,8 +89,7 @@ def test_no_grid_split_is_cheaper_by_more_than_one_slice(venues: list[QuadraticO
     others = [
         sum(total_cost_wad(o, part, 24.0) for o, part in zip(venues, parts, strict=True) if part)
         for parts in product(slices, repeat=2)
-        if sum(parts) == size
-        and all(part <= o.max_buy_wad for o, part in zip(venues, parts, strict=True))
+        if sum(parts) == size and all(part <= o.max_buy_wad for o, part in zip(venues, parts, strict=True))
     ]
     # both venues may be cut off inside a slice, so the grid can be beaten but never beats us by more than one
     slack = max(abs(total_cost_wad(o, size // SLICES + 1, 24.0)) for o in venues)
