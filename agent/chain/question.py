@@ -1,0 +1,74 @@
+"""Named questions to contracts, and their replies: how a reading is written down."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+from agent.chain.abi import Function, Value
+from agent.values.address import Address
+from agent.values.call import Answer, Call, Reading
+
+K = TypeVar("K")
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A view of one contract with its arguments."""
+
+    target: Address
+    function: Function
+    arguments: tuple[object, ...] = ()
+
+    @property
+    def call(self) -> Call:
+        return self.function.at(self.target, *self.arguments)
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A question and its answer, not yet decoded: each way to read it raises ReadReverted if the contract
+    refused and DecodeMismatch if the bytes are not of that shape.
+    """
+
+    question: Question
+    answer: Answer
+
+    @property
+    def ok(self) -> bool:
+        """Whether the contract answered at all."""
+        return self.answer.ok
+
+    @property
+    def outputs(self) -> tuple[Value, ...]:
+        return self.question.function.read(self.question.call, self.answer)
+
+    @property
+    def integer(self) -> int:
+        """The one output, a number or a flag."""
+        return self.question.function.integer(self.question.call, self.answer)
+
+    @property
+    def integers(self) -> tuple[int, ...]:
+        """All outputs, numbers and flags, structs flattened."""
+        return self.question.function.integers(self.question.call, self.answer)
+
+    @property
+    def address(self) -> Address:
+        return self.question.function.address(self.question.call, self.answer)
+
+    @property
+    def text(self) -> str:
+        return self.question.function.text(self.question.call, self.answer)
+
+
+def ask(questions: Mapping[K, Question]) -> Reading[dict[K, Reply]]:
+    """One round: every question in one batch, the replies by the same names. None asked, none sent."""
+    if not questions:
+        return {}
+    answers = yield tuple(question.call for question in questions.values())
+    return {
+        name: Reply(question, answer)
+        for (name, question), answer in zip(questions.items(), answers, strict=True)
+    }

@@ -1,0 +1,153 @@
+"""One account's margin over all its markets: the contract's account value and requirement, to the last unit.
+
+Formulas of Perpetual Protocol v2 (curie-contract 2.8.4): ``Vault.getAccountValue``,
+``AccountBalance.getMarginRequirementForLiquidation``, ``ClearingHouse._isLiquidatable``,
+``Exchange.getPendingFundingPayment``. A size is > 0 long; funding is > 0 when the account owes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+
+from agent.market.margin import CollateralKind, Prices
+from agent.values.address import MarketId
+from agent.values.amount import Token
+from agent.values.fixed import (
+    DAY_S,
+    Q96,
+    WAD,
+    mul_div_down,
+    mul_div_trunc,
+    mul_div_up,
+    rescale_down,
+)
+
+PPM = 1_000_000
+MAINTENANCE = "maintenance"
+
+
+@dataclass(frozen=True, slots=True)
+class Leg:
+    """The account's stake in one market.
+
+    ``open_notional_wad`` is what was received (> 0) or paid (< 0) for the size. ``funding_wad`` is pending
+    at the snapshot; ``premium_x96`` the clamped difference of the market's and the index's averages: a unit
+    long pays that much per day. A market that is not open has no premium.
+    """
+
+    market: MarketId
+    asset: str
+    size_wad: int
+    open_notional_wad: int
+    funding_wad: int
+    premium_x96: int
+
+    def funding_at(self, seconds: int) -> int:
+        """Owed ``seconds`` after the snapshot if both averages stay; the accrual is rounded against us."""
+        accrued = self.size_wad * self.premium_x96 * seconds
+        return self.funding_wad + mul_div_up(accrued, 1, Q96 * DAY_S)
+
+    def value_wad(self, price_wad: int) -> int:
+        """Size times price, cut towards zero as the contract does."""
+        return mul_div_trunc(self.size_wad, price_wad, WAD)
+
+
+@dataclass(frozen=True, slots=True)
+class CurieMargin:
+    """A Curie account. ``other_collateral_wad``, collateral in other tokens after its haircut, is held
+    constant, and so is the size of open liquidity orders: exact for an account with neither.
+
+    All ``_wad`` in the settlement token at 18 decimals; ratios in millionths.
+    """
+
+    collateral_token: Token
+    balance_wad: int
+    owed_wad: int
+    pending_fee_wad: int
+    other_collateral_wad: int
+    free_wad: int
+    legs: tuple[Leg, ...]
+    maintenance_ppm: int
+    initial_ppm: int
+    at_s: int
+    marks: Mapping[MarketId, int]
+
+    @property
+    def key(self) -> str:
+        return "curie:margin"
+
+    @property
+    def venue(self) -> str:
+        return "curie"
+
+    @property
+    def asset(self) -> str:
+        """Of the market with the largest stake."""
+        largest = max(self.legs, key=lambda leg: abs(leg.value_wad(self.marks[leg.market])), default=None)
+        return "" if largest is None else largest.asset
+
+    @property
+    def collateral_kind(self) -> CollateralKind:
+        return CollateralKind.QUOTE
+
+    @property
+    def collateral_wad(self) -> int:
+        return self.balance_wad
+
+    @property
+    def removable_wad(self) -> int:
+        return self.free_wad
+
+    @property
+    def prices(self) -> Prices:
+        return self.marks
+
+    @property
+    def price_step_wad(self) -> int:
+        """Marks are wads; averages behind them move in steps of a tick, the index in its feed's."""
+        return 1
+
+    def equity_wad(self, prices: Prices, at_s: int) -> int:
+        """Account value, rounded down to the settlement token's decimals."""
+        total = self.balance_wad + self.owed_wad + self.pending_fee_wad + self.other_collateral_wad
+        for leg in self.legs:
+            total += leg.value_wad(prices[leg.market]) + leg.open_notional_wad
+            total -= leg.funding_at(at_s - self.at_s)
+        decimals = self.collateral_token.decimals
+        return rescale_down(rescale_down(total, 18, decimals), decimals, 18)
+
+    def requirement_wad(self, prices: Prices, at_s: int) -> int:
+        """The maintenance share of all positions' absolute value."""
+        del at_s
+        exposure = sum(abs(leg.value_wad(prices[leg.market])) for leg in self.legs)
+        return mul_div_down(exposure, self.maintenance_ppm, PPM)
+
+    def is_liquidatable(self, prices: Prices, at_s: int) -> bool:
+        return self.equity_wad(prices, at_s) < self.requirement_wad(prices, at_s)
+
+    def binding(self, prices: Prices, at_s: int) -> str:
+        del prices, at_s
+        return MAINTENANCE
+
+    def traded(self, market: MarketId, size_wad: int, price_wad: int) -> CurieMargin:
+        """After buying (> 0) or selling at ``price_wad``, fees in the price; the quote is rounded against us.
+
+        What can be removed shrinks by the initial margin of whatever the trade adds to the position.
+        """
+        legs = tuple(_moved(leg, size_wad, price_wad) if leg.market == market else leg for leg in self.legs)
+        before = sum(abs(leg.size_wad) for leg in self.legs if leg.market == market)
+        after = sum(abs(leg.size_wad) for leg in legs if leg.market == market)
+        taken = mul_div_up(mul_div_up(max(0, after - before), price_wad, WAD), self.initial_ppm, PPM)
+        return replace(self, legs=legs, free_wad=max(0, self.free_wad - taken))
+
+
+def _moved(leg: Leg, size_wad: int, price_wad: int) -> Leg:
+    quote_wad = mul_div_down(-size_wad, price_wad, WAD)
+    return replace(leg, size_wad=leg.size_wad + size_wad, open_notional_wad=leg.open_notional_wad + quote_wad)
+
+
+def frozen(marks: Mapping[MarketId, int]) -> Mapping[MarketId, int]:
+    """A copy that cannot be changed."""
+    return MappingProxyType(dict(marks))
