@@ -134,12 +134,15 @@ class CurieMargin:
     def traded(self, market: MarketId, size_wad: int, price_wad: int) -> CurieMargin:
         """After buying (> 0) or selling at ``price_wad``, fees in the price; the quote is rounded against us.
 
-        What can be removed shrinks by the initial margin of whatever the trade adds to the position.
+        What can be removed shrinks by the initial margin of whatever the trade adds to the position, and by
+        what the trade loses against the mark.
         """
         legs = tuple(_moved(leg, size_wad, price_wad) if leg.market == market else leg for leg in self.legs)
         before = sum(abs(leg.size_wad) for leg in self.legs if leg.market == market)
         after = sum(abs(leg.size_wad) for leg in legs if leg.market == market)
-        taken = mul_div_up(mul_div_up(max(0, after - before), price_wad, WAD), self.initial_ppm, PPM)
+        added = mul_div_up(max(0, after - before), max(price_wad, self.marks[market]), WAD)
+        loss = max(0, mul_div_up(size_wad, price_wad - self.marks[market], WAD))
+        taken = mul_div_up(added, self.initial_ppm, PPM) + loss
         return replace(self, legs=legs, free_wad=max(0, self.free_wad - taken))
 
 
