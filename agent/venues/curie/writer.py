@@ -11,7 +11,7 @@ from agent.market.intent import Action, AddCollateral, Order, Reduce, RemoveColl
 from agent.values.address import Address
 from agent.values.call import Call
 from agent.values.check import Check, Term
-from agent.values.fixed import WAD, decimal, mul_down, mul_up, ratio_down, rescale_down, rescale_up
+from agent.values.fixed import WAD, decimal, mul_down, mul_up, rescale_down, rescale_up
 from agent.venues.curie.reader import CURIE, ERC20
 from agent.venues.curie.state import CurieState, MarketView
 from agent.venues.deployments import CurieDeployment
@@ -93,8 +93,8 @@ def _trade(
     )
 
 
-def margin_check(curie: CurieDeployment, account: Address, multiple_wad: int, slack_wad: int = 0) -> Check:
-    """That account value is at least ``multiple_wad`` times what liquidation asks for, less ``slack_wad``."""
+def margin_check(curie: CurieDeployment, account: Address, multiple_wad: int) -> Check:
+    """That account value is at least ``multiple_wad`` times what liquidation asks for."""
     value = Term(Address(curie.clearing_house), CURIE["getAccountValue"].encode(account), is_signed=True)
     requirement = Term(
         Address(curie.account_balance),
@@ -103,7 +103,7 @@ def margin_check(curie: CurieDeployment, account: Address, multiple_wad: int, sl
         multiplier_wad=-multiple_wad,
     )
     name = f"{MARGIN_KEY} at least {decimal(multiple_wad):f} x maintenance"
-    return Check(name, (value, requirement), lower=-slack_wad)
+    return Check(name, (value, requirement), lower=0)
 
 
 def _deposit(curie: CurieDeployment, state: CurieState, action: AddCollateral, account: Address) -> Order:
@@ -130,7 +130,9 @@ def _withdraw(curie: CurieDeployment, state: CurieState, action: RemoveCollatera
             conflicts=f"taking {decimal(action.amount_wad)} {token.symbol} out of {MARGIN_KEY}, "
             f"of which {decimal(state.funds.free_wad)} are free"
         )
-    # The contract asks for the initial margin before account value is cut to the token's decimals.
-    multiple_wad = ratio_down(state.ratios.initial_ppm, state.ratios.maintenance_ppm)
-    check = margin_check(curie, account, multiple_wad, slack_wad=10 ** (18 - token.decimals))
-    return Order(calls=(CURIE["withdraw"].at(vault, token.address, raw, gas_hint=400_000),), post=(check,))
+    # The contract nets quote over markets before it asks for initial margin: with several markets it would
+    # let out so much that the rest is liquidatable. The check does not.
+    return Order(
+        calls=(CURIE["withdraw"].at(vault, token.address, raw, gas_hint=400_000),),
+        post=(margin_check(curie, account, WAD),),
+    )
