@@ -1,0 +1,46 @@
+"""Uniswap v3: ranges of liquidity, and trading the asset itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from agent.market.intent import Action, Order
+from agent.values.address import Address
+from agent.values.amount import Token
+from agent.values.block import Block
+from agent.values.call import Reading
+from agent.venues.deployments import UniswapDeployment
+from agent.venues.uniswap import identity, reader, writer
+from agent.venues.uniswap.state import UniswapState
+from agent.venues.venue import Settlement, Stage
+
+
+@dataclass(frozen=True, slots=True)
+class Uniswap:
+    """One deployment with its configured pools, as a venue."""
+
+    deployment: UniswapDeployment
+
+    @property
+    def name(self) -> str:
+        return "uniswap"
+
+    @property
+    def settlement(self) -> Settlement:
+        return Settlement.SAME_TX
+
+    @property
+    def stage(self) -> Stage:
+        return Stage.OPEN
+
+    def identify(self) -> Reading[tuple[Token, ...]]:
+        """Quote and asset tokens, when the contracts name each other. Raises ContractMismatch."""
+        return identity.identify(self.deployment)
+
+    def read(self, account: Address, block: Block) -> Reading[UniswapState]:
+        """The account in four rounds. Raises ReadReverted, DecodeMismatch or ContractMismatch."""
+        return reader.read(self.deployment, account, block)
+
+    def write(self, state: UniswapState, action: Action, account: Address, deadline_s: int) -> Order:
+        """The action as calls and checks. Raises VenueUnknown or PlanInfeasible."""
+        return writer.write(self.deployment, state, action, account, deadline_s)
