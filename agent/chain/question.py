@@ -33,6 +33,7 @@ class Reply:
     """
 
     question: Question
+    call: Call
     answer: Answer
 
     @property
@@ -42,33 +43,34 @@ class Reply:
 
     @property
     def outputs(self) -> tuple[Value, ...]:
-        return self.question.function.read(self.question.call, self.answer)
+        return self.question.function.read(self.call, self.answer)
 
     @property
     def integer(self) -> int:
         """The one output, a number or a flag."""
-        return self.question.function.integer(self.question.call, self.answer)
+        return self.question.function.integer(self.call, self.answer)
 
     @property
     def integers(self) -> tuple[int, ...]:
         """All outputs, numbers and flags, structs flattened."""
-        return self.question.function.integers(self.question.call, self.answer)
+        return self.question.function.integers(self.call, self.answer)
 
     @property
     def address(self) -> Address:
-        return self.question.function.address(self.question.call, self.answer)
+        return self.question.function.address(self.call, self.answer)
 
     @property
     def text(self) -> str:
-        return self.question.function.text(self.question.call, self.answer)
+        return self.question.function.text(self.call, self.answer)
 
 
 def ask(questions: Mapping[K, Question]) -> Reading[dict[K, Reply]]:
     """One round: every question in one batch, the replies by the same names. None asked, none sent."""
     if not questions:
         return {}
-    answers = yield tuple(question.call for question in questions.values())
+    calls = tuple(question.call for question in questions.values())
+    answers = yield calls
     return {
-        name: Reply(question, answer)
-        for (name, question), answer in zip(questions.items(), answers, strict=True)
+        name: Reply(question, call, answer)
+        for (name, question), call, answer in zip(questions.items(), calls, answers, strict=True)
     }
