@@ -18,7 +18,6 @@ from eth_keyfile.keyfile import create_keyfile_json
 from agent.chain.rpc import Rpc
 from agent.proof.database import Database
 from agent.proof.journal import Journal
-from agent.sim.abi import Abi
 from agent.sim.anvil import Anvil, AnvilOptions
 from agent.sim.artifact import own_artifact
 from agent.sim.contract import Chain, Contract

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import signal
@@ -42,7 +43,7 @@ def lane(shared: Lane, tmp_path: Path) -> Iterator[Lane]:
         yield own
 
 
-class rolled_back:  # noqa: N801 - reads as a word
+class rolled_back:
     """The chain and the pool are as before when the block ends."""
 
     def __init__(self, lane: Lane) -> None:
@@ -149,10 +150,8 @@ def live(lane: Lane, agent: Agent, goal: int, trouble: Trouble = nothing) -> Non
                 if not in_flight:
                     return
             else:
-                try:
+                with contextlib.suppress(SimulationReverted):  # one that is still in the pool will do it
                     agent.sender.submit(lane.hedge(agent, life_s=30), Urgency.RESCUE, agent.head())
-                except SimulationReverted:
-                    pass  # one that is still in the pool will do it
                 trouble(lane, agent)
         lane.node.mine()
     raise AssertionError(f"no end: {agent.sender.in_flight()}")
