@@ -104,7 +104,7 @@ def _draft(
                 cost_wad += fill.cost_wad
                 deltas[asset] += fill.size_wad
                 _apply(accounts, fill, trades[-1])
-                treasury = treasury.spend(fill.offer.cash_need_wad(fill.size_wad))
+                treasury = treasury.traded(asset, fill.size_wad, fill.offer.cash_need_wad(fill.size_wad))
             if fills:
                 reasons.append(f"net delta {asset} {decimal(delta_wad):.4f} beyond its trigger")
             if abs(unfilled_wad) > policy.band_wad(asset):
@@ -137,15 +137,32 @@ def _hedge(
     offers = [o for state in snapshot.venues for o in state.offers if o.asset == asset]
 
     def capacity(offer: Offer, sign: int) -> int:
-        per_unit = offer.margin_need_wad(sign * WAD)
-        if per_unit > 0:
-            free = sum(a.removable_wad for a in snapshot.margins if a.venue == offer.venue)
-            return (free + treasury.cash_wad) * WAD // per_unit
-        return treasury.spot_capacity_wad(asset, sign, offer.price_wad)
+        if offer.cash_need_wad(sign * WAD) != 0:
+            return treasury.spot_capacity_wad(asset, sign, offer.price_wad)
+        free = sum(max(0, a.removable_wad) for a in snapshot.margins if a.venue == offer.venue)
+        return _margined(offer, sign, abs(size_wad), free + treasury.cash_wad)
 
     done = allocate(size_wad, offers, float(policy.holding_hours), capacity)
     fills = tuple(f for f in done.fills if abs(f.size_wad) >= policy.min_trade_wad)
     return fills, size_wad - sum(f.size_wad for f in fills)
+
+
+def _margined(offer: Offer, sign: int, wanted_wad: int, free_wad: int) -> int:
+    """The largest size up to ``wanted_wad`` whose margin ``free_wad`` covers.
+
+    A trade that reduces needs next to none and one that turns the position over needs some again, so the
+    need is asked for at the real size. It grows with the size from where it starts to grow.
+    """
+    if offer.margin_need_wad(sign * wanted_wad) <= free_wad:
+        return wanted_wad
+    low, high = 0, wanted_wad
+    while high - low > WAD // 10**6:
+        middle = (low + high) // 2
+        if offer.margin_need_wad(sign * middle) <= free_wad:
+            low = middle
+        else:
+            high = middle
+    return low
 
 
 def _trade(fill: Fill, policy: Policy) -> Trade:

@@ -51,11 +51,17 @@ class Treasury:
         """Quote that may be spent."""
         return 0 if self.quote is None else self.by_token.get(self.quote, 0)
 
-    def spend(self, amount_wad: int) -> Treasury:
-        """After paying (or, negative, receiving) quote."""
-        if self.quote is None:
-            return self
-        return replace(self, by_token={**self.by_token, self.quote: max(0, self.cash_wad - amount_wad)})
+    def traded(self, asset: str, size_wad: int, paid_wad: int) -> Treasury:
+        """After a spot trade that costs ``paid_wad`` of quote (negative: brings it). A purchase is not
+        counted until it has happened; a sale's proceeds neither, since their price is not certain.
+        """
+        left = dict(self.by_token)
+        token = self.asset_tokens.get(asset)
+        if size_wad < 0 and paid_wad < 0 and token is not None:
+            left[token] = max(0, left.get(token, 0) + size_wad)
+        if paid_wad > 0 and self.quote is not None:
+            left[self.quote] = max(0, self.cash_wad - paid_wad)
+        return replace(self, by_token=left)
 
     def spot_capacity_wad(self, asset: str, sign: int, price_wad: int) -> int:
         """How much of the asset the wallet can buy (with half its cash) or sell."""
@@ -88,18 +94,10 @@ def fund(
     """Bring every account that is below its floor to its target, with the least disturbance.
 
     Cash comes from the wallet, then from accounts with more than they need, then from closing the
-    positions that are nearest to liquidation. When there is not enough, floors come before targets.
+    positions that are nearest to liquidation. When there is not enough, the nearest to liquidation is paid
+    first, and floors come before targets.
     """
-    floor, target = float(policy.floor_distance), float(policy.target_distance)
-    needs: list[_Need] = []
-    for account in accounts.values():
-        floor_wad = collateral_to(account, floor)
-        if floor_wad <= 0:
-            continue
-        target_wad = max(
-            floor_wad, collateral_to(account, target), policy.min_top_up_wad * _quote_unit(account)
-        )
-        needs.append(_Need(account, floor_wad, target_wad))
+    needs = _needs(accounts, policy)
     if not needs:
         return Funding((), (), ())
 
@@ -109,53 +107,70 @@ def fund(
     reductions: list[Action] = []
     delta_change: dict[str, int] = {}
     unmet: list[str] = []
-    served = list(needs)
-    while served and not _affordable(served, budget, floors=True):
-        worst = max(served, key=lambda n: n.floor_wad)
-        position = _position(snapshot, worst.account)
-        if position is None:
-            token = worst.account.collateral_token
-            unmet.append(
-                f"distance {worst.account.key} needs {decimal(worst.floor_wad):.2f} {token.symbol}, "
-                f"wallet and idle margin hold {decimal(budget.get(token.address, 0)):.2f}"
-            )
-            # pay in what there is: nearer to the floor is better than not
-            partial = min(worst.floor_wad, max(0, budget.get(token.address, 0)))
-            served[served.index(worst)] = _Need(worst.account, partial, partial)
-            if partial == 0:
-                served = [n for n in served if n.floor_wad > 0]
+    open_needs = sorted(needs, key=_urgency)
+    for need in tuple(open_needs):
+        token = need.account.collateral_token
+        missing_wad = _missing(open_needs, budget, token.address)
+        if missing_wad <= 0:
             continue
-        reduce = _close(position, policy)
-        if reduce.max_cost_wad > budget.get(treasury.quote or worst.account.collateral_token.address, 0) + (
-            worst.account.collateral_wad if worst.account.collateral_kind is CollateralKind.QUOTE else 0
-        ):
-            unmet.append(f"closing {position.key} would cost {decimal(reduce.max_cost_wad):.2f} quote")
-            served.remove(worst)
+        position = _position(snapshot, need.account)
+        reduce = _close(position, policy) if position is not None else None
+        if position is not None and reduce is not None and _payable(need.account, reduce, treasury, budget):
+            reductions.append(reduce)
+            asset = position.instrument.asset
+            delta_change[asset] = delta_change.get(asset, 0) - from_float(position.greeks.delta)
+            budget[token.address] = budget.get(token.address, 0) + need.account.collateral_wad
+            if treasury.quote is not None:
+                budget[treasury.quote] = budget.get(treasury.quote, 0) - reduce.max_cost_wad
+            open_needs.remove(need)
             continue
-        reductions.append(reduce)
-        asset = position.instrument.asset
-        delta_change[asset] = delta_change.get(asset, 0) - from_float(position.greeks.delta)
-        token_address = worst.account.collateral_token.address
-        budget[token_address] = budget.get(token_address, 0) + worst.account.collateral_wad
-        if treasury.quote is not None:
-            budget[treasury.quote] = budget.get(treasury.quote, 0) - reduce.max_cost_wad
-        served.remove(worst)
-
-    additions = _spread(served, budget)
+        unmet.append(
+            f"distance {need.account.key} needs {decimal(need.floor_wad):.2f} {token.symbol}, wallet and "
+            f"idle margin are {decimal(missing_wad):.2f} {token.symbol} short of what all accounts need"
+        )
+    additions = _spread(open_needs, budget)
     return Funding((*removals, *reductions, *additions), reasons, tuple(unmet), delta_change)
+
+
+def _needs(accounts: Mapping[str, MarginAccount], policy: Policy) -> list[_Need]:
+    needs = []
+    for account in accounts.values():
+        floor_wad = collateral_to(account, float(policy.floor_distance))
+        if floor_wad <= 0:
+            continue
+        target_wad = max(
+            floor_wad,
+            collateral_to(account, float(policy.target_distance)),
+            policy.min_top_up_wad * _quote_unit(account),
+        )
+        needs.append(_Need(account, floor_wad, target_wad))
+    return needs
+
+
+def _urgency(need: _Need) -> tuple[bool, float]:
+    """Sorts the nearest to liquidation first: by how much of the floor's requirement is missing."""
+    account = need.account
+    now = account.is_liquidatable(account.prices, account.at_s)
+    return not now, -need.floor_wad / max(1, account.collateral_wad + need.floor_wad)
+
+
+def _missing(needs: list[_Need], budget: Mapping[Address, int], token: Address) -> int:
+    asked = sum(n.floor_wad for n in needs if n.account.collateral_token.address == token)
+    return asked - budget.get(token, 0)
+
+
+def _payable(
+    account: MarginAccount, reduce: Reduce, treasury: Treasury, budget: Mapping[Address, int]
+) -> bool:
+    """Whether the close can be paid: out of its own collateral where that is quote, then the wallet."""
+    cash_wad = 0 if treasury.quote is None else budget.get(treasury.quote, 0)
+    own_wad = account.collateral_wad if account.collateral_kind is CollateralKind.QUOTE else 0
+    return reduce.max_cost_wad <= cash_wad + own_wad
 
 
 def _quote_unit(account: MarginAccount) -> int:
     """The smallest top-up is stated in quote, so it binds only accounts that are paid in quote."""
     return 1 if account.collateral_kind is CollateralKind.QUOTE else 0
-
-
-def _affordable(needs: list[_Need], budget: Mapping[Address, int], *, floors: bool) -> bool:
-    total: dict[Address, int] = {}
-    for need in needs:
-        token = need.account.collateral_token.address
-        total[token] = total.get(token, 0) + (need.floor_wad if floors else need.target_wad)
-    return all(amount <= budget.get(token, 0) for token, amount in total.items())
 
 
 def _release(
@@ -180,21 +195,21 @@ def _release(
 
 
 def _spread(needs: list[_Need], budget: Mapping[Address, int]) -> list[Action]:
-    """Floors in full, then whatever is left shared towards the targets in proportion."""
+    """Floors in the order given as far as the budget goes, then what is left towards the targets."""
     additions: list[Action] = []
-    for token in {need.account.collateral_token.address for need in needs}:
+    for token in dict.fromkeys(need.account.collateral_token.address for need in needs):
         group = [n for n in needs if n.account.collateral_token.address == token]
-        left = budget.get(token, 0) - sum(n.floor_wad for n in group)
+        left = max(0, budget.get(token, 0))
+        floors = []
+        for need in group:
+            floors.append(min(need.floor_wad, left))
+            left -= floors[-1]
         wanted = sum(n.target_wad - n.floor_wad for n in group)
-        share = WAD if wanted <= left else max(0, left) * WAD // max(wanted, 1)
-        additions += [
-            AddCollateral(
-                n.account.venue,
-                n.account.key,
-                n.floor_wad + mul_down(n.target_wad - n.floor_wad, share),
-            )
-            for n in group
-        ]
+        share = WAD if wanted <= left else left * WAD // max(wanted, 1)
+        for need, floor_wad in zip(group, floors, strict=True):
+            amount_wad = floor_wad + mul_down(need.target_wad - need.floor_wad, share)
+            if amount_wad > 0:
+                additions.append(AddCollateral(need.account.venue, need.account.key, amount_wad))
     return additions
 
 
