@@ -6,7 +6,7 @@ impersonated address), one transaction per block and awaited, so that a script's
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -35,6 +35,15 @@ class Receipt:
     block_number: int
     gas_used: int
     logs: list[dict[str, object]]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One call of many in a batch."""
+
+    contract: Contract
+    function: str
+    args: tuple[object, ...] = ()
 
 
 @dataclass
@@ -67,6 +76,21 @@ class Chain:
             quantity(raw["gasUsed"]),
             cast(list[dict[str, object]], raw["logs"]),
         )
+
+    def ask(self, requests: Sequence[Request]) -> list[list[object]]:
+        """All outputs of many eth_calls at the newest block, in one round trip. Raises RpcRejected."""
+        calls = []
+        for request in requests:
+            data = request.contract.encode(request.function, *request.args)
+            tx = {"to": request.contract.address, "data": "0x" + data.hex(), "gas": hex(GAS_LIMIT)}
+            calls.append(("eth_call", (tx, "latest")))
+        answers = []
+        for request, raw in zip(requests, self.node.batch(calls), strict=True):
+            contract = request.contract
+            outputs = contract.abi.function(request.function, len(request.args)).outputs
+            label = f"{contract.name}.{request.function}"
+            answers.append(decode(outputs, bytes.fromhex(str(raw)[2:]), contract.address, label))
+        return answers
 
     def submit(self, sender: str, target: str, data: bytes, *, tip_wei: int = 0, gas: int = GAS_LIMIT) -> str:
         """Put a transaction into the pool and do not wait: its hash. The way to send when blocks are mined
@@ -222,11 +246,18 @@ class Contract:
 
     def logs(self, name: str, from_block: int, to_block: int | None = None) -> list[dict[str, object]]:
         """This contract's events ``name`` in a range of blocks, by eth_getLogs."""
+        return [event for _, event in self.placed_logs(name, from_block, to_block)]
+
+    def placed_logs(
+        self, name: str, from_block: int, to_block: int | None = None
+    ) -> list[tuple[int, dict[str, object]]]:
+        """As ``logs``, each with its block's number."""
         query = {
             "address": self.address,
             "topics": [self.abi.events[name].topic],
             "fromBlock": hex(from_block),
             "toBlock": hex(to_block) if to_block is not None else "latest",
         }
-        raw = self.chain.node.request("eth_getLogs", query)
-        return self.events(cast(list[dict[str, object]], raw), name)
+        raw = cast(list[dict[str, object]], self.chain.node.request("eth_getLogs", query))
+        numbers = [quantity(log["blockNumber"]) for log in raw]
+        return list(zip(numbers, self.events(raw, name), strict=True))
