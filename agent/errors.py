@@ -123,6 +123,15 @@ class HeadStale(Transient):
     fix = "Check that the node is in sync, or raise `rpc.max_head_age_s`."
 
 
+class ReadReverted(Transient):
+    """A contract that is the protocol's own refuses to answer now: a stale oracle, a pause, an overflow
+    of its averages. Nothing is decided on what was not read; the next head is tried.
+    """
+
+    template = "Reading {label} at {target} reverted: {reason}."
+    fix = "If it lasts, the venue is paused or its oracle is stale; check the addresses in the deployment."
+
+
 class ReadUnpinned(Transient):
     template = "The node no longer knows block {block} ({reason}), so nothing can be read at it."
     fix = "The next head will be read instead; if this repeats, use a node that keeps recent state."
@@ -184,11 +193,6 @@ class RpcRejected(Untrusted):
     fix = "Check that the endpoint supports this method."
 
 
-class ReadReverted(Untrusted):
-    template = "Reading {label} at {target} reverted: {reason}."
-    fix = "Check the venue's addresses in the deployment file."
-
-
 class DecodeMismatch(Untrusted):
     template = "The answer of {label} at {target} does not decode as {expected}: {reason}."
     fix = "The contract's ABI differs from ours; check the address, then file an issue."
@@ -227,6 +231,11 @@ class SignatureMismatch(Untrusted):
 class DelegationMismatch(Untrusted):
     template = "The code of {address} is {actual}; it should delegate to the executor {executor}."
     fix = "Run `evenkeel run --live --delegate`, or correct `executor.address`."
+
+
+class ProcessFailed(Untrusted):
+    template = "The process of {what} ended with {status}; its last words are in {log}."
+    fix = "Read that file, then start again."
 
 
 class ProofBroken(Untrusted):

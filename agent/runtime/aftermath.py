@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from agent.chain.lens import read_one
-from agent.errors import ProofBroken, ReadUnpinned
+from agent.errors import ProofBroken, ReadReverted, ReadUnpinned
 from agent.runtime.prove import Proof, prove
 from agent.runtime.see import Eye
 from agent.runtime.summary import Json, snapshot_json
@@ -17,6 +17,7 @@ from agent.tx.promise import read_promises
 from agent.tx.sender import Sender
 from agent.values.address import Address, BlockHash
 from agent.values.block import Block
+from agent.values.check import Check
 
 
 class Recorder(Protocol):
@@ -87,12 +88,30 @@ def _proved(eye: Eye, account: Address, outcome: Outcome) -> tuple[tuple[Proof, 
     try:
         block = eye.rpc.block(BlockHash(outcome.block_hash))
         checks = read_promises(eye.rpc, outcome.tx_hash)
-        second = eye.see(account, block)
-        proofs = read_one(eye.rpc, block, prove(checks, block, second.wallet.native_wei))
-        return proofs, snapshot_json(second)
+        native_wei = eye.rpc.balance(account, block.hash)
+        proofs = _read_proofs(eye, block, checks, native_wei)
+        return proofs, _second(eye, account, block)
     except ReadUnpinned:
         # The block was reorganised away meanwhile: the lane will see that and tell it as an outcome.
         return (), {}
+
+
+def _read_proofs(eye: Eye, block: Block, checks: Sequence[Check], native_wei: int) -> tuple[Proof, ...]:
+    """Raises ProofBroken where a check cannot even be read: the executor could read it in the batch."""
+    try:
+        return read_one(eye.rpc, block, prove(checks, block, native_wei))
+    except ReadReverted as error:
+        raise ProofBroken(
+            number=block.number, name=error.fields["label"], actual="a revert", bound=error.fields["reason"]
+        ) from error
+
+
+def _second(eye: Eye, account: Address, block: Block) -> Json:
+    """The book after the fact. A venue that cannot be read there says so instead of holding us up."""
+    try:
+        return snapshot_json(eye.see(account, block))
+    except ReadReverted as error:
+        return {"block": block.number, "unread": error.message}
 
 
 def _entry(outcome: Outcome, proofs: tuple[Proof, ...], second: Json) -> Json:

@@ -1,0 +1,224 @@
+"""``evenkeel demo``: one seeded market, played twice on the real contracts, without and with the agent."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+from rich.console import Console
+from rich.live import Live
+
+from agent import assembly
+from agent.cli.comparison import Run, hedges_done, run_of, summary
+from agent.cli.local import write_files
+from agent.cli.observer import Observer
+from agent.cli.stagecraft import Facts, action_words, comparison_table, demo_line, demo_table
+from agent.config import Config, load
+from agent.dashboard.report import report_html
+from agent.dashboard.series import Sample
+from agent.errors import ProcessFailed
+from agent.proof.record import Record
+from agent.sim.liquidator import liquidations
+from agent.sim.localnet import Localnet, LocalnetOptions, running
+from agent.sim.toolchain import Toolchain, install
+from agent.tx.executor import delegation_code
+
+Show = Callable[[list[Sample]], None]
+
+BLOCK_S = 30  # simulated seconds from block to block
+READY_S = 60.0  # the agent must be up and delegated by then
+SETTLE_BLOCKS = 3  # after the script, for what is still on its way
+QUIET_EVERY = 30  # blocks between two lines when nobody watches a terminal
+COUNT_EVERY = 5  # blocks between two looks at the logs
+MIN_SHARE = 0.99  # of the blocks inside the band is what the agent promises
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """Where one run takes place."""
+
+    name: str
+    net: Localnet
+    folder: Path
+    config: Path
+    blocks: int
+    interval_s: float
+
+
+def run(seed: int, out: Path, blocks: int, block_time: float, *, as_json: bool) -> int:
+    """Both runs, the report and the summary. The exit code is 0 when the agent kept every promise.
+
+    Raises ProcessFailed when the market or the agent ended before its time.
+    """
+    began = time.monotonic()
+    console = Console(stderr=True)
+    toolchain = install()
+    with _stage("without agent", out / "without", toolchain, blocks, 0.0) as stage:
+        without = _play(stage, seed, console, None)
+    with (
+        _stage("with agent", out / "with", toolchain, blocks, block_time) as stage,
+        _agent(stage) as process,
+    ):
+        _await_delegation(stage, process)
+        with_agent = _play(stage, seed, console, process)
+        for _ in range(SETTLE_BLOCKS):
+            time.sleep(block_time)
+            stage.net.node.mine()
+        time.sleep(block_time)
+    labels = _labels(load(out / "with" / "evenkeel.toml", []))
+    figures = summary(seed, with_agent, without)
+    series = (with_agent.series(labels), without.series({}))
+    (out / "series.json").write_text(json.dumps([one.to_json() for one in series]))
+    (out / "summary.json").write_text(json.dumps(figures, indent=2) + "\n")
+    subtitle = f"seed {seed}, {blocks} blocks of {BLOCK_S} s on Perpetual Curie, Lyra Avalon and Uniswap v3"
+    report = report_html("An options book through a crash", subtitle, *series, figures)
+    (out / "report.html").write_text(report)
+    if as_json:
+        sys.stdout.write(json.dumps(figures) + "\n")
+    else:
+        Console().print(comparison_table(figures))
+        took = time.monotonic() - began
+        Console().print(f"{out}/report.html and {out}/summary.json after {took:.0f} s", soft_wrap=True)
+    return 0 if _kept(with_agent) else 1
+
+
+def _kept(with_agent: Run) -> bool:
+    share = with_agent.share_in_band
+    return not with_agent.liquidated and with_agent.doubled == 0 and share >= MIN_SHARE
+
+
+@contextmanager
+def _stage(name: str, folder: Path, toolchain: Toolchain, blocks: int, interval_s: float) -> Iterator[Stage]:
+    """A chain of its own at the book's beginning, with the files of its user."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for stale in folder.glob("evenkeel.sqlite*"):
+        stale.unlink()  # the last demonstration's chain is gone, its journal would not fit this one
+    with running(toolchain, LocalnetOptions(block_s=BLOCK_S, automine=False)) as net:
+        yield Stage(name, net, folder, write_files(net, folder), blocks, interval_s)
+
+
+def _play(stage: Stage, seed: int, console: Console, agent: subprocess.Popen[bytes] | None) -> Run:
+    """Start the market and sample every block of it as it comes."""
+    observer = Observer(load(stage.config, []))
+    first = observer.newest + 1
+    command = [sys.executable, "-m", "agent.sim.scenario"]
+    command += ["--localnet", str(stage.folder / "localnet.json"), "--seed", str(seed)]
+    command += ["--blocks", str(stage.blocks), "--block-s", str(BLOCK_S)]
+    command += ["--interval", str(stage.interval_s)]
+    samples: list[Sample] = []
+    with _process(command, stage.folder / "scenario.log") as scenario, _shown(stage, console) as show:
+        for number in range(first, first + stage.blocks):
+            # one block behind the newest: anvil answers for its newest block from what is being mined
+            while observer.newest <= number and scenario.poll() != 0:
+                _require_alive(scenario, "the market", stage.folder / "scenario.log")
+                if agent is not None:
+                    _require_alive(agent, "the agent", stage.folder / "agent.log")
+                time.sleep(0.01)
+            samples.append(observer.sample(number))
+            show(samples)
+        scenario.wait(timeout=60)
+    return run_of(stage.name, stage.net, samples)
+
+
+@contextmanager
+def _agent(stage: Stage) -> Iterator[subprocess.Popen[bytes]]:
+    """The agent as anybody would start it: a process that knows its config and nothing else."""
+    command = [sys.executable, "-m", "agent.cli", "run", "-c", str(stage.config), "--live", "--delegate"]
+    log = stage.folder / "agent.log"
+    with _process(command, log) as process:
+        yield process
+        _require_alive(process, "the agent", log)
+        process.send_signal(signal.SIGTERM)
+        process.wait(timeout=30)
+
+
+@contextmanager
+def _process(command: list[str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A child that never outlives us, its words in ``log``."""
+    with log.open("wb") as words:
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=words, stderr=words)
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                process.kill()
+            process.wait()
+
+
+def _require_alive(process: subprocess.Popen[bytes], what: str, log: Path, *, may_end: bool = False) -> None:
+    status = process.poll()
+    if status is None or (may_end and status == 0):
+        return
+    raise ProcessFailed(what=what, status=status, log=log)
+
+
+def _await_delegation(stage: Stage, process: subprocess.Popen[bytes]) -> None:
+    """Blocks at an easy pace until the account runs the executor."""
+    log, net = stage.folder / "agent.log", stage.net
+    deadline = time.monotonic() + READY_S
+    wanted = "0x" + delegation_code(net.executor.address).hex()
+    while str(net.node.request("eth_getCode", net.book.account, "latest")).lower() != wanted:
+        _require_alive(process, "the agent", log)
+        if time.monotonic() > deadline:
+            raise ProcessFailed(what="the agent", status=f"no delegation after {READY_S:.0f} s", log=log)
+        time.sleep(max(0.25, stage.interval_s))
+        net.node.mine()
+
+
+@contextmanager
+def _shown(stage: Stage, console: Console) -> Iterator[Show]:
+    """A live table on a terminal, a line now and then elsewhere."""
+    first = stage.net.node.block_number() + 1
+    account = stage.net.book.account
+    facts = Facts()
+
+    def refresh(samples: list[Sample]) -> None:
+        if len(samples) % COUNT_EVERY == 0 or len(samples) == stage.blocks:
+            facts.hedges = hedges_done(stage.net, first)
+            facts.liquidations = [one.what for one in liquidations(stage.net, first) if one.owner == account]
+
+    if not console.is_terminal:
+
+        def say(samples: list[Sample]) -> None:
+            refresh(samples)
+            if len(samples) % QUIET_EVERY == 0:
+                console.print(demo_line(stage.name, stage.blocks, samples, facts), highlight=False)
+
+        yield say
+        return
+    with Live(console=console, refresh_per_second=8) as live:
+
+        def draw(samples: list[Sample]) -> None:
+            refresh(samples)
+            live.update(demo_table(stage.name, stage.blocks, samples, facts))
+
+        yield draw
+
+
+def _labels(config: Config) -> dict[str, str]:
+    """What each of the agent's transactions was, from its own record."""
+    labels: dict[str, str] = {}
+    with assembly.record_of(config) as database:
+        record, after, decided = Record(database), 0, ""
+        while page := record.entries(after):
+            after = page[-1].seq
+            for entry in page:
+                if entry.kind == "decision":
+                    decided = _label(entry.payload)
+                elif entry.kind == "transaction":
+                    labels[str(entry.payload["tx_hash"])] = decided
+    return labels
+
+
+def _label(decision: Mapping[str, object]) -> str:
+    plan = cast(Mapping[str, object], decision["plan"])
+    actions = cast(list[Mapping[str, object]], plan["actions"])
+    return "; ".join(action_words(action) for action in actions)
