@@ -94,17 +94,20 @@ def _draft(
     trades: list[Trade] = []
     accounts: dict[str, MarginAccount] = {account.key: account for account in snapshot.margins}
     cost_wad = 0
+    is_urgent = False
     if with_hedge:
         for asset, delta_wad in deltas.items():
             if abs(delta_wad) <= max(policy.trigger_wad(asset), policy.min_trade_wad):
                 continue
+            is_outside = abs(delta_wad) > policy.band_wad(asset)
             fills, unfilled_wad = _hedge(snapshot, policy, treasury, asset, -delta_wad)
             for fill in fills:
-                trades.append(_trade(fill, policy))
+                trades.append(_trade(fill, policy, is_urgent=is_outside))
                 cost_wad += fill.cost_wad
                 deltas[asset] += fill.size_wad
                 _apply(accounts, fill, trades[-1])
                 treasury = treasury.traded(asset, fill.size_wad, fill.offer.cash_need_wad(fill.size_wad))
+            is_urgent = is_urgent or is_outside
             if fills:
                 reasons.append(f"net delta {asset} {decimal(delta_wad):.4f} beyond its trigger")
             if abs(unfilled_wad) > policy.band_wad(asset):
@@ -119,7 +122,8 @@ def _draft(
         for asset, change_wad in funding.delta_change_wad.items():
             deltas[asset] = deltas.get(asset, 0) + change_wad
 
-    urgency = Urgency.RESCUE if any(isinstance(m, (AddCollateral, Reduce)) for m in moves) else Urgency.NORMAL
+    is_urgent = is_urgent or any(isinstance(m, (AddCollateral, Reduce)) for m in moves)
+    urgency = Urgency.RESCUE if is_urgent else Urgency.NORMAL
     out = [m for m in moves if isinstance(m, (RemoveCollateral, Reduce))]
     into = [m for m in moves if isinstance(m, AddCollateral)]
     # A hedge may need the margin that is paid in for it, so its venue's top-up goes first.
@@ -165,11 +169,13 @@ def _margined(offer: Offer, sign: int, wanted_wad: int, free_wad: int) -> int:
     return low
 
 
-def _trade(fill: Fill, policy: Policy) -> Trade:
+def _trade(fill: Fill, policy: Policy, *, is_urgent: bool) -> Trade:
     size, offer = fill.size_wad, fill.offer
     per_unit_wad = ratio_up(offer.cost_wad(size), abs(size))
     average_wad = offer.price_wad + (per_unit_wad if size > 0 else -per_unit_wad)
-    return Trade(offer.venue, offer.market, size, policy.worse_price_wad(average_wad, size))
+    return Trade(
+        offer.venue, offer.market, size, policy.worse_price_wad(average_wad, size, is_urgent=is_urgent)
+    )
 
 
 def _apply(accounts: dict[str, MarginAccount], fill: Fill, trade: Trade) -> None:

@@ -33,7 +33,10 @@ class Policy(BaseModel):
     release_distance: Decimal = Field(
         default=Decimal("0.35"), gt=0, lt=1, description="collateral beyond this may be moved elsewhere"
     )
-    slippage_bps: int = Field(default=50, ge=1, le=2000, description="worst price against the quoted cost")
+    slippage_bps: int = Field(default=100, ge=1, le=2000, description="worst price against the quoted cost")
+    urgent_slippage_bps: int = Field(
+        default=300, ge=1, le=2000, description="the same once net delta is outside its band"
+    )
     close_premium_bps: int = Field(
         default=2500, ge=1, le=20000, description="most paid above the mark to close an option in a rescue"
     )
@@ -73,8 +76,9 @@ class Policy(BaseModel):
     def cash_reserve_wad(self) -> int:
         return from_decimal(self.cash_reserve)
 
-    def worse_price_wad(self, price_wad: int, size_wad: int) -> int:
+    def worse_price_wad(self, price_wad: int, size_wad: int, *, is_urgent: bool = False) -> int:
         """The limit price: ``slippage_bps`` worse than ``price_wad`` for the side of ``size_wad``."""
+        slippage_bps = self.urgent_slippage_bps if is_urgent else self.slippage_bps
         if size_wad > 0:
-            return -((-price_wad * (BPS + self.slippage_bps)) // BPS)
-        return price_wad * (BPS - self.slippage_bps) // BPS
+            return -((-price_wad * (BPS + slippage_bps)) // BPS)
+        return price_wad * (BPS - slippage_bps) // BPS

@@ -25,9 +25,9 @@ from agent.sim.toolchain import locate
 from agent.values.call import Call
 from agent.values.fixed import WAD, from_float
 
-ORACLE_TIP_WEI = 200 * GWEI  # the price is there before anybody trades on it
-ARBITRAGE_TIP_WEI = 100 * GWEI
-LIQUIDATOR_TIP_WEI = 3 * GWEI
+ORACLE_TIP_WEI = 5 * GWEI  # the price is there before anybody trades on it, unless they pay more
+ARBITRAGE_TIP_WEI = 3 * GWEI
+LIQUIDATOR_TIP_WEI = 2 * GWEI
 KEEPER_TIP_WEI = GWEI // 10
 TRADE_GAS = 2_000_000
 REFRESH_GAS = 4_000_000

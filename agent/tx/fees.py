@@ -69,15 +69,17 @@ def market(history: History, urgency: Urgency, policy: FeePolicy) -> Fee:
 def bid(history: History, urgency: Urgency, policy: FeePolicy, gas: int, value_wei: int = 0) -> Fee:
     """The first bid for a transaction.
 
-    Headroom for a rising base fee is given up before the budget is passed, but never so far that the bid
-    could not enter the next block. Raises FeeCapExceeded.
+    To stay inside the budget, headroom for a rising base fee is given up first and then the tip, down to
+    ``min_tip_wei``: a late place in the block is better than none. Raises FeeCapExceeded when not even
+    that could enter the next block.
     """
     wanted = market(history, urgency, policy)
     affordable_wei = (policy.max_cost_wei - value_wei) // gas
-    needed_wei = history.next_base_fee_wei + wanted.tip_wei
+    needed_wei = history.next_base_fee_wei + policy.min_tip_wei
     if affordable_wei < needed_wei:
         raise FeeCapExceeded(cost_wei=needed_wei * gas + value_wei, cap_wei=policy.max_cost_wei)
-    return Fee(min(wanted.max_fee_wei, affordable_wei), wanted.tip_wei)
+    tip_wei = min(wanted.tip_wei, affordable_wei - history.next_base_fee_wei)
+    return Fee(min(wanted.max_fee_wei, affordable_wei), tip_wei)
 
 
 def bump(

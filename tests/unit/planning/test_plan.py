@@ -31,14 +31,17 @@ def test_a_book_inside_every_limit_needs_no_plan() -> None:
     assert planned(snapshot(1000, (Short(1, SAFE),), (spot(0.39),), Perp())) == ()
 
 
-@pytest.mark.parametrize("delta", [3.0, -3.0])
-def test_delta_outside_its_trigger_is_traded_back_to_zero(delta: float) -> None:
+@pytest.mark.parametrize(
+    ("delta", "urgency"),
+    [(0.5, Urgency.NORMAL), (-0.5, Urgency.NORMAL), (3.0, Urgency.RESCUE), (-3.0, Urgency.RESCUE)],
+)
+def test_delta_outside_its_trigger_is_traded_back_to_zero(delta: float, urgency: Urgency) -> None:
     (only,) = planned(snapshot(1000, (Short(1, SAFE),), (spot(delta),), Perp()))
     (trade,) = only.actions
     assert isinstance(trade, Trade)
     assert trade.size_wad == -int(delta * WAD)
     assert only.delta_after_wad == {"ETH": 0}
-    assert only.urgency is Urgency.NORMAL
+    assert only.urgency is urgency
     assert only.deadline_s == BLOCK.timestamp_s + POLICY.deadline_s
 
 
@@ -48,6 +51,15 @@ def test_the_limit_price_is_worse_than_the_quote_on_the_right_side() -> None:
     assert isinstance(sell, Trade)
     assert isinstance(buy, Trade)
     assert sell.limit_price_wad < Perp().price_wad < buy.limit_price_wad
+
+
+def test_beyond_the_band_more_slippage_is_allowed_than_inside_it() -> None:
+    inside, outside = (
+        planned(snapshot(1000, (), (spot(delta),), Perp()))[0].actions[0] for delta in (0.5, 3.0)
+    )
+    assert isinstance(inside, Trade)
+    assert isinstance(outside, Trade)
+    assert outside.limit_price_wad < inside.limit_price_wad < Perp().price_wad
 
 
 def test_an_account_below_its_floor_is_brought_to_its_target() -> None:
