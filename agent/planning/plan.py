@@ -12,7 +12,7 @@ from agent.market.offer import Offer
 from agent.market.snapshot import Snapshot
 from agent.planning.allocation import Fill, allocate
 from agent.planning.policy import Policy
-from agent.planning.treasury import Treasury, fund
+from agent.planning.treasury import Treasury, any_due, fund
 from agent.risk.assessment import Assessment
 from agent.values.address import Address, IntentId
 from agent.values.call import Call
@@ -20,6 +20,8 @@ from agent.values.check import Check, Term
 from agent.values.fixed import WAD, decimal, from_float, mul_up, ratio_up, rescale_down
 
 Writer = Callable[[Action], Order]
+
+COMPANY = 2  # a hedge that can ride along with a rescue is due at half the trigger: the block is paid for
 
 _BALANCE_OF = bytes.fromhex("70a08231")  # ERC-20 balanceOf(address)
 
@@ -95,9 +97,11 @@ def _draft(
     accounts: dict[str, MarginAccount] = {account.key: account for account in snapshot.margins}
     cost_wad = 0
     is_urgent = False
+    is_due = any_due(accounts, policy)
     if with_hedge:
         for asset, delta_wad in deltas.items():
-            if abs(delta_wad) <= max(policy.trigger_wad(asset), policy.min_trade_wad):
+            trigger_wad = policy.trigger_wad(asset) // (COMPANY if with_margin and is_due else 1)
+            if abs(delta_wad) <= max(trigger_wad, policy.min_trade_wad):
                 continue
             is_outside = abs(delta_wad) > policy.band_wad(asset)
             fills, unfilled_wad = _hedge(snapshot, policy, treasury, asset, -delta_wad)

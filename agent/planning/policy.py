@@ -22,7 +22,7 @@ class Policy(BaseModel):
         default={"ETH": Decimal("1.0")}, description="largest |net delta| per asset, in units of the asset"
     )
     trigger_share: Decimal = Field(
-        default=Decimal("0.4"), gt=0, le=1, description="hedge when |net delta| leaves this share of the band"
+        default=Decimal("0.3"), gt=0, le=1, description="hedge when |net delta| leaves this share of the band"
     )
     floor_distance: Decimal = Field(
         default=Decimal("0.18"), gt=0, lt=1, description="act when a margin account is nearer to liquidation"

@@ -132,6 +132,11 @@ def fund(
     return Funding((*removals, *reductions, *additions), reasons, tuple(unmet), delta_change)
 
 
+def any_due(accounts: Mapping[str, MarginAccount], policy: Policy) -> bool:
+    """Whether any account is below its floor."""
+    return any(collateral_to(a, float(policy.floor_distance)) > 0 for a in accounts.values())
+
+
 def _needs(accounts: Mapping[str, MarginAccount], policy: Policy) -> list[_Need]:
     needs = []
     for account in accounts.values():

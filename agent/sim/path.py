@@ -131,8 +131,8 @@ def _premiums(random: Random, shape: Shape, blocks: int) -> list[float]:
 
 def _base_fees(random: Random, shape: Shape, blocks: int) -> list[int]:
     """Quiet until the crash, then many times dearer, never faster than the protocol lets it."""
-    quiet = random.uniform(0.3, 1.5) * GWEI
-    busy = quiet * random.uniform(8, 20)
+    quiet = random.uniform(0.05, 0.5) * GWEI
+    busy = quiet * random.uniform(5, 15)
     fee, found = quiet, []
     for n in range(blocks + 1):
         aim = busy if shape.start < n <= shape.end + 10 else quiet

@@ -25,10 +25,10 @@ from agent.sim.toolchain import locate
 from agent.values.call import Call
 from agent.values.fixed import WAD, from_float
 
-ORACLE_TIP_WEI = 5 * GWEI  # the price is there before anybody trades on it, unless they pay more
-ARBITRAGE_TIP_WEI = 3 * GWEI
-LIQUIDATOR_TIP_WEI = 2 * GWEI
-KEEPER_TIP_WEI = GWEI // 10
+ORACLE_TIP_WEI = GWEI  # the price is there before anybody trades on it, unless they pay more
+ARBITRAGE_TIP_WEI = GWEI // 2
+LIQUIDATOR_TIP_WEI = GWEI // 3
+KEEPER_TIP_WEI = GWEI // 50
 TRADE_GAS = 2_000_000
 REFRESH_GAS = 4_000_000
 MAX_MOVE = 1.0001**950  # of the perpetual's pool in one block, inside the protocol's thousand ticks

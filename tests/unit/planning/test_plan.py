@@ -28,7 +28,7 @@ def planned(seen: Snapshot, policy: Policy = POLICY) -> tuple[Plan, ...]:
 
 
 def test_a_book_inside_every_limit_needs_no_plan() -> None:
-    assert planned(snapshot(1000, (Short(1, SAFE),), (spot(0.39),), Perp())) == ()
+    assert planned(snapshot(1000, (Short(1, SAFE),), (spot(0.29),), Perp())) == ()
 
 
 @pytest.mark.parametrize(
@@ -80,6 +80,12 @@ def test_hedge_and_rescue_go_in_one_plan_and_each_alone_is_the_fallback() -> Non
     kinds = [{type(action) for action in p.actions} for p in plans]
     assert kinds == [{Trade, AddCollateral}, {AddCollateral}, {Trade}]
     assert len({p.intent_id for p in plans}) == 1
+
+
+def test_a_small_delta_rides_along_with_a_rescue_but_is_not_worth_a_block_of_its_own() -> None:
+    with_rescue = planned(snapshot(50_000, (Short(1, 2200 * WAD),), (spot(0.2),), Perp()))[0]
+    assert {type(action) for action in with_rescue.actions} == {Trade, AddCollateral}
+    assert planned(snapshot(50_000, (Short(1, SAFE),), (spot(0.2),), Perp())) == ()
 
 
 def test_idle_collateral_of_one_account_rescues_another() -> None:
