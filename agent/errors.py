@@ -156,7 +156,7 @@ class TransactionRejected(Refused):
 
 
 class FeeCapExceeded(Refused):
-    template = "The transaction would cost up to {cost_wei} wei; `tx.max_cost_wei` allows {cap_wei}."
+    template = "The transaction would cost up to {cost_wei} wei; `tx.max_cost_wei` (`tx.max_rescue_cost_wei` for a rescue) allows {cap_wei}."
     fix = "The last attempt is kept alive; raise the cap to bid higher."
 
 

@@ -76,6 +76,11 @@ class TxSection(_Section):
     """How a transaction is priced and awaited. Blocks are counted, not seconds."""
 
     max_cost_wei: int = Field(default=50_000_000_000_000_000, gt=0, description="most that one may cost")
+    max_rescue_cost_wei: int = Field(
+        default=500_000_000_000_000_000,
+        gt=0,
+        description="the same for a rescue: delta or margin beyond limits",
+    )
     min_tip_wei: int = Field(default=1_000_000, ge=0, description="tip per gas where nobody tips")
     confirm_depth: int = Field(default=2, ge=1, le=256, description="blocks until it is final; 1 is its own")
     bump_after_housekeeping: int = Field(default=6, ge=1, description="blocks before it is outbid")
@@ -86,7 +91,7 @@ class TxSection(_Section):
     def lane(self) -> LanePolicy:
         """In the sender's words."""
         return LanePolicy(
-            fees=FeePolicy(max_cost_wei=self.max_cost_wei, min_tip_wei=self.min_tip_wei),
+            fees=FeePolicy(self.max_cost_wei, self.min_tip_wei, self.max_rescue_cost_wei),
             confirm_depth=self.confirm_depth,
             bump_after_housekeeping=self.bump_after_housekeeping,
             bump_after_normal=self.bump_after_normal,

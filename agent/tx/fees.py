@@ -35,11 +35,20 @@ PERCENTILES = tuple(sorted({a.tip_percentile for a in APPETITES.values()}))
 
 @dataclass(frozen=True, slots=True)
 class FeePolicy:
-    """``max_cost_wei``: the most one transaction may cost. ``min_tip_wei``: what is paid when nobody tips."""
+    """``max_cost_wei``: the most one transaction may cost; a rescue ``max_rescue_cost_wei`` where that is set.
+    ``min_tip_wei``: what is paid when nobody tips.
+    """
 
     max_cost_wei: int
     min_tip_wei: int = 1
+    max_rescue_cost_wei: int | None = None
     appetites: Mapping[Urgency, Appetite] = field(default_factory=lambda: APPETITES)
+
+    def cap_wei(self, urgency: Urgency) -> int:
+        """The budget of one transaction of this urgency."""
+        if urgency is Urgency.RESCUE and self.max_rescue_cost_wei is not None:
+            return self.max_rescue_cost_wei
+        return self.max_cost_wei
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +83,11 @@ def bid(history: History, urgency: Urgency, policy: FeePolicy, gas: int, value_w
     that could enter the next block.
     """
     wanted = market(history, urgency, policy)
-    affordable_wei = (policy.max_cost_wei - value_wei) // gas
+    cap_wei = policy.cap_wei(urgency)
+    affordable_wei = (cap_wei - value_wei) // gas
     needed_wei = history.next_base_fee_wei + policy.min_tip_wei
     if affordable_wei < needed_wei:
-        raise FeeCapExceeded(cost_wei=needed_wei * gas + value_wei, cap_wei=policy.max_cost_wei)
+        raise FeeCapExceeded(cost_wei=needed_wei * gas + value_wei, cap_wei=cap_wei)
     tip_wei = min(wanted.tip_wei, affordable_wei - history.next_base_fee_wei)
     return Fee(min(wanted.max_fee_wei, affordable_wei), tip_wei)
 
@@ -92,9 +102,10 @@ def bump(
     """
     least = Fee(raised(last.max_fee_wei), raised(last.tip_wei))
     wanted = market(history, urgency, policy)
-    affordable_wei = (policy.max_cost_wei - value_wei) // gas
+    cap_wei = policy.cap_wei(urgency)
+    affordable_wei = (cap_wei - value_wei) // gas
     if affordable_wei < least.max_fee_wei:
-        raise FeeCapExceeded(cost_wei=least.max_fee_wei * gas + value_wei, cap_wei=policy.max_cost_wei)
+        raise FeeCapExceeded(cost_wei=least.max_fee_wei * gas + value_wei, cap_wei=cap_wei)
     max_fee_wei = min(max(least.max_fee_wei, wanted.max_fee_wei), affordable_wei)
     return Fee(max_fee_wei, min(max(least.tip_wei, wanted.tip_wei), max_fee_wei))
 
