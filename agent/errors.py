@@ -156,8 +156,8 @@ class TransactionRejected(Refused):
 
 
 class FeeCapExceeded(Refused):
-    template = "The transaction would cost up to {cost_wei} wei; `tx.max_cost_wei` (`tx.max_rescue_cost_wei` for a rescue) allows {cap_wei}."
-    fix = "The last attempt is kept alive; raise the cap to bid higher."
+    template = "The transaction would cost up to {cost_wei} wei; its budget is {cap_wei}."
+    fix = "What was sent before is kept alive; raise `tx.max_cost_wei` (`tx.max_rescue_cost_wei`) to bid higher."
 
 
 class BalanceTooLow(Refused):

@@ -35,7 +35,7 @@ PERCENTILES = tuple(sorted({a.tip_percentile for a in APPETITES.values()}))
 
 @dataclass(frozen=True, slots=True)
 class FeePolicy:
-    """``max_cost_wei``: the most one transaction may cost; a rescue ``max_rescue_cost_wei`` where that is set.
+    """``max_cost_wei``: the most one transaction may cost; ``max_rescue_cost_wei`` (if set): a rescue.
     ``min_tip_wei``: what is paid when nobody tips.
     """
 
