@@ -157,7 +157,7 @@ class TransactionRejected(Refused):
 
 class FeeCapExceeded(Refused):
     template = "The transaction would cost up to {cost_wei} wei; its budget is {cap_wei}."
-    fix = "What was sent before is kept alive; raise `tx.max_cost_wei` (`tx.max_rescue_cost_wei`) to bid higher."
+    fix = "What was sent before stays alive; raise `tx.max_cost_wei` or `tx.max_rescue_cost_wei` to bid more."
 
 
 class BalanceTooLow(Refused):
