@@ -21,6 +21,7 @@ from agent.proof.record import Record
 from agent.risk.limits import Bounds
 from agent.runtime.cycle import Desk
 from agent.runtime.see import Eye
+from agent.runtime.supervisor import on_next_heads
 from agent.tx.sender import Sender
 from agent.tx.signer import KeystoreSigner
 from agent.tx.simulation import Simulator
@@ -103,16 +104,24 @@ def dry_desk(config: Config) -> tuple[Desk, Block]:
     """A desk that can look and simulate but has no key. Also the block it was identified at."""
     rpc = Rpc(config.rpc_url, config.rpc.timeout_s)
     deployment = deployment_of(config)
-    block = newest_block(rpc, config)
+    eye, block = _identified(rpc, config, deployment)
     executor = config.executor.address or deployment.executor
     desk = Desk(
         account=config.account,
-        eye=eye_of(rpc, deployment, block),
+        eye=eye,
         policy=config.policy,
         bounds=bounds_of(config.policy),
         simulator=Simulator(rpc, Address(executor)) if executor is not None else None,
     )
     return desk, block
+
+
+def _identified(rpc: Rpc, config: Config, deployment: Deployment) -> tuple[Eye, Block]:
+    for attempt in on_next_heads():
+        with attempt:
+            block = newest_block(rpc, config)
+            return eye_of(rpc, deployment, block), block
+    raise AssertionError("retrying returns or raises")
 
 
 @contextmanager

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from agent.errors import AccountEmpty, DelegationMismatch, LaneBusy, Refused, Transient
+import stamina
+
+from agent.errors import (
+    AccountEmpty,
+    DelegationMismatch,
+    LaneBusy,
+    ReadReverted,
+    ReadUnpinned,
+    Refused,
+    Transient,
+)
 from agent.market.snapshot import Snapshot
 from agent.runtime.aftermath import settle
 from agent.runtime.cycle import Desk, Pass, cycle
@@ -40,6 +50,17 @@ def require_positions(desk: Desk, snapshot: Snapshot) -> None:
         )
 
 
+def on_next_heads() -> Iterator[stamina.Attempt]:
+    """Tries again, a little later each time, what a head refused that may work on the next: a read that
+    reverted or whose block is gone.
+    """
+    return iter(
+        stamina.retry_context(
+            on=(ReadReverted, ReadUnpinned), attempts=5, wait_initial=0.2, wait_max=3.0, timeout=20.0
+        )
+    )
+
+
 class Supervisor:
     """Runs cycles until told to stop; one refused or transient cycle never ends the next."""
 
@@ -54,8 +75,15 @@ class Supervisor:
     def start(self) -> Block:
         """Recover, check that there is something to keep, and make sure the account runs the executor.
 
-        Raises AccountEmpty; DelegationMismatch when the account is not delegated and we may not do it.
+        What another head cures is tried on another head. Raises AccountEmpty; DelegationMismatch when the
+        account is not delegated and we may not do it.
         """
+        for attempt in on_next_heads():
+            with attempt:
+                return self._start()
+        raise AssertionError("retrying returns or raises")
+
+    def _start(self) -> Block:
         block = self._look()
         recover(self._desk, block)
         require_positions(self._desk, self._desk.eye.see(self._desk.account, block))
