@@ -7,16 +7,19 @@ BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 
-.PHONY: demo test check setup contracts wheel clean help
+.PHONY: demo test check chaos setup contracts wheel clean help
 
 help:
-	@sed -n 's/^# *//p' Makefile | head -4; echo; echo "targets: demo test check setup contracts wheel clean"
+	@sed -n 's/^# *//p' Makefile | head -4; echo; echo "targets: demo test check chaos setup contracts wheel clean"
 
 demo: setup
 	$(BIN)/evenkeel demo --seed $(SEED) --out out/demo
 
 test: setup
 	$(BIN)/python -m scripts.front test -- $(BIN)/pytest $(ARGS)
+
+chaos: setup
+	$(BIN)/python -m scripts.front chaos -- $(BIN)/pytest tests/chaos $(ARGS)
 
 check: setup
 	$(BIN)/python -m scripts.front check -- sh -c '$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports'
