@@ -6,7 +6,8 @@
     |   |-- RpcTimeout          the node did not answer in time
     |   |-- RateLimited         the node asks us to slow down
     |   |-- HeadStale           the newest block is too old to decide on
-    |   `-- ReadUnpinned        the block to read at is no longer known to the node
+    |   |-- ReadUnpinned        the block to read at is no longer known to the node
+    |   `-- ReadReverted        a contract refuses to answer at this block
     |-- Refused         drop the plan; the next head decides
     |   |-- SimulationReverted  the batch would revert
     |   |-- TransactionReverted the batch did revert
@@ -19,7 +20,6 @@
     |   `-- NonceReplaced       somebody else used our nonce
     |-- Untrusted       halt and page; what we were told cannot be true
     |   |-- RpcRejected         the node answered a well-formed request with an error
-    |   |-- ReadReverted        a view that must not revert did
     |   |-- DecodeMismatch      an answer has not the shape its ABI says
     |   |-- ChainMismatch       the node serves another chain
     |   |-- ContractMismatch    the code at an address is not the protocol's
@@ -28,6 +28,7 @@
     |   |-- JournalUnwritable   the journal cannot be written (full disk, permissions)
     |   |-- SignatureMismatch   a signer gave a signature that is not the account's
     |   |-- DelegationMismatch  the account's code is not our executor
+    |   |-- ProcessFailed       a process we started ended before its time
     |   `-- ProofBroken         a postcondition did not hold after the fact
     `-- Misconfigured   never start; the message names the key, what it held, what is allowed
         |-- ConfigInvalid       a config key is unknown or its value not allowed
@@ -270,7 +271,7 @@ class AccountEmpty(Misconfigured):
 
 class JournalLocked(Misconfigured):
     template = "The journal {path} is in use by process {pid}."
-    fix = "One agent runs on one journal: stop the other, or give this one its own `journal.path`."
+    fix = "One agent runs on one journal: stop the other, or give this one its own `run.journal`."
 
 
 class ToolMissing(Misconfigured):

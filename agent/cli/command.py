@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 app = typer.Typer(
     name="evenkeel",
     help="Keeps an on-chain derivatives book delta-neutral and away from liquidation.",
-    epilog="Exit codes: 0 done, 1 a bug, 2 misconfigured, 3 transient, 4 refused, 5 untrusted (halted).",
+    epilog="Exit codes: 0 done, 1 a bug (or a demo whose agent broke a promise), 2 misconfigured, "
+    "3 transient, 4 refused, 5 untrusted (halted), 130 interrupted.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,

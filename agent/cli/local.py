@@ -40,7 +40,8 @@ def serve(out: Path, port: int, spot: float, block_s: int, *, once: bool, as_jso
                 f"The seeded book is {net.book.account}.\n\n"
                 f"  evenkeel risk -c {config}\n"
                 f"  evenkeel run -c {config} --live --delegate\n"
-                f"  evenkeel watch {net.book.account} --rpc {net.url} --deployment {out}/deployment.json\n",
+                f"  evenkeel watch {net.book.account} --rpc {net.url} --deployment {out}/deployment.json "
+                "--set rpc.max_head_age_s=0\n",
                 highlight=False,
             )
         if not once:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from agent.values.address import MarketId
+from agent.values.amount import Token
 
 
 class Offer(Protocol):
@@ -37,6 +38,11 @@ class Offer(Protocol):
     @property
     def carry_per_day(self) -> float:
         """Quote paid per day by one unit LONG, at the present funding (negative: the long is paid)."""
+        ...
+
+    @property
+    def cash_token(self) -> Token | None:
+        """What a purchase is paid in and a sale brings in the wallet; None for a margined venue."""
         ...
 
     def cost_wad(self, size_wad: int) -> int:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from agent.errors import VenueUnknown
-from agent.market.margin import MarginAccount
+from agent.market.margin import CollateralKind, MarginAccount
 from agent.market.offer import Offer
 from agent.market.position import Position
 from agent.values.address import Address, ChainId, MarketId
@@ -89,3 +89,10 @@ class Snapshot:
     def margins(self) -> tuple[MarginAccount, ...]:
         """Every margin account."""
         return tuple(m for state in self.venues for m in state.margins)
+
+    @property
+    def quote_tokens(self) -> tuple[Address, ...]:
+        """The tokens that count as cash, each once: quote collateral first, then what spot is paid in."""
+        posted = (m.collateral_token for m in self.margins if m.collateral_kind is CollateralKind.QUOTE)
+        traded = (offer.cash_token for state in self.venues for offer in state.offers)
+        return tuple(dict.fromkeys(token.address for token in (*posted, *traded) if token is not None))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from agent.errors import PlanInfeasible
@@ -81,7 +81,27 @@ def plan(
                 raise PlanInfeasible(conflicts="; ".join(draft.unmet))
             if not draft.actions:
                 return ()
-    return tuple(_write(draft, snapshot, policy, writers, intent_id) for draft in drafts)
+    return _written(drafts, snapshot, policy, writers, intent_id)
+
+
+def _written(
+    drafts: Sequence[_Draft],
+    snapshot: Snapshot,
+    policy: Policy,
+    writers: Mapping[str, Writer],
+    intent_id: IntentId,
+) -> tuple[Plan, ...]:
+    """The drafts that their venues can write. Raises PlanInfeasible when that is none of them."""
+    plans: list[Plan] = []
+    refused: list[str] = []
+    for draft in drafts:
+        try:
+            plans.append(_write(draft, snapshot, policy, writers, intent_id))
+        except PlanInfeasible as error:
+            refused.append(str(error.fields["conflicts"]))
+    if not plans:
+        raise PlanInfeasible(conflicts="; ".join(dict.fromkeys(refused)))
+    return tuple(plans)
 
 
 def _draft(
@@ -145,7 +165,7 @@ def _hedge(
     offers = [o for state in snapshot.venues for o in state.offers if o.asset == asset]
 
     def capacity(offer: Offer, sign: int) -> int:
-        if offer.cash_need_wad(sign * WAD) != 0:
+        if offer.cash_token is not None:
             return treasury.spot_capacity_wad(asset, sign, offer.price_wad)
         free = sum(max(0, a.removable_wad) for a in snapshot.margins if a.venue == offer.venue)
         return _margined(offer, sign, abs(size_wad), free + treasury.cash_wad)
@@ -208,7 +228,7 @@ def _write(
         actions=draft.actions,
         calls=tuple(call for order in orders for call in order.calls),
         pre=tuple(check for order in orders for check in order.pre),
-        post=(*(check for order in orders for check in order.post), *_spend_checks(draft, snapshot)),
+        post=(*(check for order in orders for check in order.post), *_wallet_checks(draft, snapshot)),
         reasons=draft.reasons,
         unmet=draft.unmet,
         delta_after_wad=draft.delta_after_wad,
@@ -216,40 +236,34 @@ def _write(
     )
 
 
-def _spend_checks(draft: _Draft, snapshot: Snapshot) -> tuple[Check, ...]:
-    """The wallet may not end with less of a collateral token than the plan's worst case says."""
-    spent: dict[Address, int] = {}
+def _wallet_checks(draft: _Draft, snapshot: Snapshot) -> tuple[Check, ...]:
+    """Of each token the plan moves, the wallet ends with no less than the plan's worst case says."""
+    flow: dict[Address, int] = {}
     accounts = {account.key: account for account in snapshot.margins}
-    offers = {o.market: o for state in snapshot.venues for o in state.offers}
-    quote = quote_token(snapshot)
+    offers = {offer.market: offer for state in snapshot.venues for offer in state.offers}
+    quote = next(iter(snapshot.quote_tokens), None)
+
+    def move(token: Address | None, amount_wad: int) -> None:
+        if token is not None:
+            flow[token] = flow.get(token, 0) + amount_wad
+
     for action in draft.actions:
         if isinstance(action, AddCollateral):
-            token = accounts[action.key].collateral_token.address
-            spent[token] = spent.get(token, 0) + action.amount_wad
-        elif isinstance(action, Reduce) and quote is not None:
-            spent[quote] = spent.get(quote, 0) + action.max_cost_wad
-        elif isinstance(action, Trade) and quote is not None:
-            need = offers[action.market].cash_need_wad(action.size_wad)
-            if need > 0:
-                worst = mul_up(action.size_wad, action.limit_price_wad)
-                spent[quote] = spent.get(quote, 0) + worst
+            move(accounts[action.key].collateral_token.address, -action.amount_wad)
+        elif isinstance(action, RemoveCollateral):
+            move(accounts[action.key].collateral_token.address, action.amount_wad)
+        elif isinstance(action, Reduce):
+            move(quote, -action.max_cost_wad)
+        elif (cash := offers[action.market].cash_token) is not None:
+            move(cash.address, -mul_up(action.size_wad, action.limit_price_wad))
     checks = []
     for amount in snapshot.wallet.balances:
         token = amount.token.address
-        if spent.get(token, 0) <= 0:
+        if token not in flow:
             continue
-        # one unit of the token's last place is left to its own rounding
-        lower = amount.raw - rescale_down(spent[token], 18, amount.token.decimals) - 1
+        # a unit of the token's last place is left to every rounding on the way
+        change = rescale_down(flow[token], 18, amount.token.decimals) - len(draft.actions)
         data = _BALANCE_OF + bytes(12) + bytes.fromhex(snapshot.account[2:])
-        checks.append(
-            Check(f"wallet {amount.token.symbol} at least", (Term(token, data),), lower=max(lower, 0))
-        )
+        lower = max(amount.raw + change, 0)
+        checks.append(Check(f"wallet {amount.token.symbol} at least", (Term(token, data),), lower=lower))
     return tuple(checks)
-
-
-def quote_token(snapshot: Snapshot) -> Address | None:
-    """The token that margin accounts with quote collateral are paid in (the first one's)."""
-    for account in snapshot.margins:
-        if account.collateral_kind.value == "quote":
-            return account.collateral_token.address
-    return None

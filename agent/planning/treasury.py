@@ -26,14 +26,7 @@ class Treasury:
     @staticmethod
     def of(snapshot: Snapshot, policy: Policy) -> Treasury:
         """The wallet's tokens less the reserve of quote the policy keeps."""
-        quote = next(
-            (
-                a.collateral_token.address
-                for a in snapshot.margins
-                if a.collateral_kind is CollateralKind.QUOTE
-            ),
-            None,
-        )
+        quote = next(iter(snapshot.quote_tokens), None)
         by_token = {amount.token.address: amount.wad for amount in snapshot.wallet.balances}
         if quote is not None:
             by_token[quote] = max(0, by_token.get(quote, 0) - policy.cash_reserve_wad)

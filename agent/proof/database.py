@@ -147,4 +147,9 @@ def _locked(path: Path) -> int:
         raise JournalLocked(path=path, pid=pid or "unknown") from error
     os.ftruncate(handle, 0)
     os.pwrite(handle, str(os.getpid()).encode(), 0)
+    try:  # SQLite would make it for everybody to read; its side files take after it
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    except OSError as error:
+        os.close(handle)
+        raise JournalUnwritable(path=path, reason=error.strerror or str(error)) from error
     return handle

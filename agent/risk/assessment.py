@@ -12,7 +12,6 @@ from agent.market.snapshot import Snapshot
 from agent.risk.greeks import by_asset
 from agent.risk.limits import Bounds, Limit
 from agent.risk.liquidation import Flip, solve_joint, solve_time
-from agent.values.address import Address
 from agent.values.block import Block
 from agent.values.fixed import to_float
 
@@ -108,11 +107,8 @@ def equity_usd(snapshot: Snapshot) -> float:
 
 
 def _wallet_quote_wad(snapshot: Snapshot) -> int:
-    """The wallet's tokens that margin accounts take as quote collateral, each once."""
-    tokens: set[Address] = {
-        a.collateral_token.address for a in snapshot.margins if a.collateral_kind is CollateralKind.QUOTE
-    }
-    return sum(snapshot.wallet.balance_wad(token) for token in tokens)
+    """The wallet's cash: what margin accounts take as quote collateral and spot is paid in."""
+    return sum(snapshot.wallet.balance_wad(token) for token in snapshot.quote_tokens)
 
 
 def _risk(account: MarginAccount) -> AccountRisk:

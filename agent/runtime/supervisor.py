@@ -42,7 +42,8 @@ def recover(desk: Desk, block: Block) -> None:
 
 def require_positions(desk: Desk, snapshot: Snapshot) -> None:
     """An account with nothing on any venue is most likely a wrong address. Raises AccountEmpty."""
-    if not any(state.positions or state.margins for state in snapshot.venues):
+    used = any(margin.collateral_wad or margin.removable_wad for margin in snapshot.margins)
+    if not used and not any(state.positions for state in snapshot.venues):
         raise AccountEmpty(
             address=desk.account,
             venues=", ".join(venue.name for venue in desk.eye.venues),

@@ -20,6 +20,7 @@ from agent.pricing.tick import (
     tick_at,
 )
 from agent.values.address import MarketId
+from agent.values.amount import Token
 from agent.values.fixed import mul_div_down, mul_div_up, mul_down, mul_up
 
 WHOLE = 2**127  # more than any pool holds: trade up to the price limit
@@ -59,6 +60,10 @@ class CurieOffer:
     @property
     def venue(self) -> str:
         return "curie"
+
+    @property
+    def cash_token(self) -> Token | None:
+        return None
 
     @property
     def price_wad(self) -> int:

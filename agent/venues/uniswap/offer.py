@@ -64,6 +64,10 @@ class UniswapOffer:
     def carry_per_day(self) -> float:
         return 0.0
 
+    @property
+    def cash_token(self) -> Token | None:
+        return self.terms.quote_token
+
     @cached_property
     def price_wad(self) -> int:
         return self.terms.price_wad(self.pool.sqrt_x96)

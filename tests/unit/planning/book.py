@@ -75,6 +75,7 @@ class Perp:
     max_buy_wad: int = 1000 * WAD
     max_sell_wad: int = 1000 * WAD
     carry_per_day: float = 0.0
+    cash_token: Token | None = None
 
     def cost_wad(self, size_wad: int) -> int:
         return abs(size_wad) * 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -9,14 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.errors import PlanInfeasible
-from agent.market.intent import AddCollateral, Reduce, RemoveCollateral, Trade, Urgency
+from agent.market.intent import AddCollateral, Order, Reduce, RemoveCollateral, Trade, Urgency
 from agent.market.snapshot import Snapshot
 from agent.planning.plan import Plan, plan
 from agent.planning.policy import Policy
 from agent.risk.liquidation import collateral_to, shocked, solve_joint
 from agent.values.address import IntentId
+from agent.values.amount import Amount, Token
 from agent.values.fixed import WAD
-from tests.unit.planning.book import BLOCK, WRITERS, Perp, Short, judged, option, snapshot, spot
+from tests.unit.planning.book import BLOCK, ME, QUOTE, WRITERS, Perp, Short, judged, option, snapshot, spot
 
 POLICY = Policy()
 INTENT = IntentId("0x" + "ab" * 32)
@@ -131,6 +133,37 @@ def test_spend_is_bounded_by_a_check_on_the_wallet() -> None:
     (check,) = only.post
     assert isinstance(action, AddCollateral)
     assert check.lower == 50_000 * WAD - action.amount_wad - 1
+
+
+def test_what_a_spot_trade_costs_and_brings_is_checked_on_the_wallet() -> None:
+    perp = Perp(cash_token=QUOTE)
+    (buys,) = planned(snapshot(10_000, (), (spot(-0.5),), perp))
+    (trade,) = buys.actions
+    assert isinstance(trade, Trade)
+    assert buys.post[0].lower == 10_000 * WAD - trade.size_wad * trade.limit_price_wad // WAD - 1
+
+    held = replace(spot(0.5), key="wallet:" + ME)
+    seen = snapshot(10_000, (), (), perp)
+    balances = (*seen.wallet.balances, Amount(Token(ME, "ETH", 18), WAD // 2))
+    seen = replace(seen, wallet=replace(seen.wallet, balances=balances), wallet_positions=(held,))
+    (sells,) = planned(seen)
+    (trade,) = sells.actions
+    assert isinstance(trade, Trade)
+    assert trade.size_wad == -WAD // 2
+    proceeds = -trade.size_wad * trade.limit_price_wad // WAD
+    assert sells.post[0].lower == 10_000 * WAD + proceeds - 1
+
+
+def test_a_leg_its_venue_cannot_write_does_not_lose_the_rescue() -> None:
+    def closed(_action: object) -> Order:
+        raise PlanInfeasible(conflicts="perp:0 is closed")
+
+    seen = snapshot(50_000, (Short(1, 2200 * WAD),), (spot(3.0),), Perp())
+    plans = plan(seen, judged(seen), POLICY, {**WRITERS, "perp": closed}, INTENT)
+    assert [{type(action) for action in p.actions} for p in plans] == [{AddCollateral}]
+    only_hedge = snapshot(50_000, (Short(1, SAFE),), (spot(3.0),), Perp())
+    with pytest.raises(PlanInfeasible, match="closed"):
+        plan(only_hedge, judged(only_hedge), POLICY, {**WRITERS, "perp": closed}, INTENT)
 
 
 def test_the_reserve_is_not_spent() -> None:
