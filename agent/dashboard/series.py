@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,3 +54,13 @@ class Series:
     def to_json(self) -> dict[str, object]:
         """Plain dicts and lists."""
         return asdict(self)
+
+    @staticmethod
+    def from_json(raw: Mapping[str, Any]) -> Series:
+        """Back from `to_json`. Raises KeyError or TypeError for anything else."""
+        return Series(
+            raw["name"],
+            tuple(Sample(**one) for one in raw["samples"]),
+            tuple(HedgeMark(**one) for one in raw["hedges"]),
+            tuple(LiquidationMark(**one) for one in raw["liquidations"]),
+        )
