@@ -72,11 +72,14 @@ def chart(with_agent: Series, without_agent: Series) -> go.Figure:
     )
     runs = (without_agent, with_agent)  # the agent's lines lie on top
     _band(figure, with_agent)
+    _prices(figure, with_agent)
     known = {key for run in runs for sample in run.samples for key in sample.distances}
     keys = sorted(known, key=lambda key: (len(key), key))
     for run, colour in zip(runs, reversed(COLOURS), strict=True):
         _run(figure, run, colour, keys)
-    _prices(figure, with_agent)
+    for run, colour in zip(runs, reversed(COLOURS), strict=True):
+        for mark in run.liquidations:  # last: a line goes only through charts that have something already
+            figure.add_vline(x=mark.hours, line={"color": colour, "width": 1, "dash": "dot"})
     _style(figure)
     return figure
 
@@ -157,8 +160,6 @@ def _hedges(figure: go.Figure, run: Series, colour: str) -> None:
 def _liquidations(figure: go.Figure, run: Series, colour: str) -> None:
     if not run.liquidations:
         return
-    for mark in run.liquidations:
-        figure.add_vline(x=mark.hours, line={"color": colour, "width": 1, "dash": "dot"})
     figure.add_trace(
         go.Scatter(
             x=[mark.hours for mark in run.liquidations],
