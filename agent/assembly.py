@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import cast
 
 from agent.chain.head import Heads, latest
+from agent.chain.lens import read_one
 from agent.chain.rpc import Rpc
 from agent.config import Config
 from agent.errors import ConfigInvalid, KeyUnreadable
@@ -22,6 +23,7 @@ from agent.risk.limits import Bounds
 from agent.runtime.cycle import Desk
 from agent.runtime.see import Eye
 from agent.runtime.supervisor import on_next_heads
+from agent.tx.executor import identify
 from agent.tx.sender import Sender
 from agent.tx.signer import KeystoreSigner
 from agent.tx.simulation import Simulator
@@ -40,7 +42,9 @@ def deployment_of(config: Config) -> Deployment:
     deployment = load(path)
     if config.chain.id is not None and deployment.chain_id != config.chain.id:
         raise ConfigInvalid(
-            key="chain.deployment", value=str(path), reason=f"it is of chain {deployment.chain_id}"
+            key="chain.deployment",
+            value=str(path),
+            reason=f"it is of chain {deployment.chain_id}, `chain.id` says {config.chain.id}",
         )
     return deployment
 
@@ -106,6 +110,8 @@ def dry_desk(config: Config) -> tuple[Desk, Block]:
     deployment = deployment_of(config)
     eye, block = _identified(rpc, config, deployment)
     executor = config.executor.address or deployment.executor
+    if executor is not None:
+        read_one(rpc, block, identify(Address(executor)))
     desk = Desk(
         account=config.account,
         eye=eye,
@@ -138,13 +144,24 @@ def live_desk(config: Config) -> Iterator[tuple[Desk, Block]]:
     if executor is None:
         raise ConfigInvalid(key="executor.address", value=None, reason="a live run needs the executor")
     with Database(config.run.journal, time.time) as database:
-        sender = Sender(
-            dry.eye.rpc, signer, Journal(database), dry.eye.chain_id, Address(executor), config.tx.lane
-        )
+        journal = Journal(database)
+        _require_own(journal, dry, config.run.journal)
+        sender = Sender(dry.eye.rpc, signer, journal, dry.eye.chain_id, Address(executor), config.tx.lane)
         yield (
             Desk(dry.account, dry.eye, dry.policy, dry.bounds, dry.simulator, sender, Record(database)),
             block,
         )
+
+
+def _require_own(journal: Journal, desk: Desk, path: Path) -> None:
+    """One journal tells one account's story. Raises ConfigInvalid when this one tells another's."""
+    for chain_id, account in journal.lanes():
+        if (chain_id, account) != (desk.eye.chain_id, desk.account):
+            raise ConfigInvalid(
+                key="run.journal",
+                value=str(path),
+                reason=f"it is of {account} on chain {chain_id}; give this agent a file of its own",
+            )
 
 
 def signer_of(config: Config) -> KeystoreSigner:
@@ -155,7 +172,9 @@ def signer_of(config: Config) -> KeystoreSigner:
     signer = KeystoreSigner(path, config.key_password())
     if signer.address != config.account:
         raise KeyUnreadable(
-            path=path, reason=f"it holds the key of {signer.address}, not of {config.account}"
+            key="signer.keystore",
+            path=path,
+            reason=f"it holds the key of {signer.address}, not of {config.account}",
         )
     return signer
 

@@ -257,7 +257,7 @@ class AddressMalformed(Misconfigured):
 
 
 class KeyUnreadable(Misconfigured):
-    template = "The key file {path} cannot be used: {reason}."
+    template = "The file {path} (`{key}`) cannot be used: {reason}."
 
 
 class VenueUnknown(Misconfigured):

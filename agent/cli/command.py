@@ -43,7 +43,7 @@ def run(argv: list[str]) -> int:
     """The exit code of one invocation. Typed errors become a sentence (or JSON) on stderr."""
     as_json = "--json" in argv
     try:
-        result = app(args=argv, standalone_mode=False)
+        result = app(args=argv, prog_name="evenkeel", standalone_mode=False)
     except typer.Exit as done:
         return int(done.exit_code)
     except typer.Abort:
@@ -54,10 +54,13 @@ def run(argv: list[str]) -> int:
         _complain(error, as_json=as_json)
         return error.exit_code
     except typer.TyperException as error:
+        message = error.format_message()
         if as_json:
-            print(json.dumps({"error": "Usage", "message": error.format_message()}), file=sys.stderr)
+            print(json.dumps({"error": "Usage", "message": message}), file=sys.stderr)
+        elif message.startswith("Usage:"):  # nothing was asked: the help itself
+            print(message, file=sys.stderr)
         else:
-            print(f"evenkeel: {error.format_message()} (see evenkeel --help)", file=sys.stderr)
+            print(f"evenkeel: {message} (see evenkeel --help)", file=sys.stderr)
         return 2
     return int(result) if isinstance(result, int) else 0
 

@@ -38,13 +38,12 @@ def run(config: Config, *, live: bool, once: bool, delegate: bool, as_json: bool
             sys.stdout.flush()
         _log(log, done)
 
-    may_delegate = delegate
     if not live:
         desk, _ = assembly.dry_desk(config)
         _supervise(config, Supervisor(desk, _look(config), told, delegate=False), once=once)
         return
     with assembly.live_desk(config) as (desk, _):
-        _supervise(config, Supervisor(desk, _look(config), told, delegate=may_delegate), once=once)
+        _supervise(config, Supervisor(desk, _look(config), told, delegate=delegate), once=once)
 
 
 def watch(
@@ -64,6 +63,7 @@ def watch(
     given = {"chain.account": account, "chain.deployment": str(path), "rpc.url": url}
     given |= {"rpc.ws_url": ws_url} if ws_url is not None else {}
     config = load(None, [*(f"{key}={json.dumps(value)}" for key, value in given.items()), *overrides])
+    _speak(config, as_json=as_json and once)
     desk, block = assembly.dry_desk(config)
     console = Console()
     require_positions(desk, desk.eye.see(account, block))
@@ -72,7 +72,9 @@ def watch(
         try:
             snapshot = desk.eye.see(account, head)
         except Transient as error:
-            Console(stderr=True).print(error.message, style="yellow", markup=False)
+            if once:
+                raise
+            telemetry.logger("agent").warning("not read", error=error.code, message=error.message)
             continue
         assessment = assess(snapshot, desk.bounds)
         if as_json:
@@ -86,6 +88,7 @@ def watch(
 
 def positions(config: Config, *, as_json: bool) -> None:
     """Every holding."""
+    _speak(config, as_json=as_json)
     desk, block = assembly.dry_desk(config)
     snapshot = desk.eye.see(desk.account, block)
     require_positions(desk, snapshot)
@@ -94,6 +97,7 @@ def positions(config: Config, *, as_json: bool) -> None:
 
 def risk(config: Config, *, as_json: bool) -> None:
     """Every account's distance to liquidation, the book's Greeks, the limits."""
+    _speak(config, as_json=as_json)
     desk, block = assembly.dry_desk(config)
     snapshot = desk.eye.see(desk.account, block)
     require_positions(desk, snapshot)
@@ -102,17 +106,19 @@ def risk(config: Config, *, as_json: bool) -> None:
 
 
 def plan(config: Config, *, as_json: bool) -> None:
-    """The plans of one dry cycle, the first of them simulated."""
+    """The plans of one dry cycle; the first that the chain would take is simulated and shown."""
+    _speak(config, as_json=as_json)
     desk, block = assembly.dry_desk(config)
     require_positions(desk, desk.eye.see(desk.account, block))
     done = cycle(desk, block)
     lines = [f"dropped: {reason}" for reason in done.refused]
     if done.simulated is not None:
         lines.append(f"simulated on the pending state: {done.simulated.gas_used:,} gas. Nothing was sent.")
+    shown = done.chosen or next(iter(done.plans), None)
     show(
         as_json,
         lambda: pass_json(done),
-        lambda: Group(plan_table(done.plans), Text("\n".join(lines))),
+        lambda: Group(plan_table(shown), *(Text(line) for line in lines)),
     )
 
 
@@ -138,7 +144,9 @@ def journal(config: Config, *, verify: bool, last: int, as_json: bool) -> None:
         show(
             as_json,
             lambda: [_entry_json(entry) for entry in entries],
-            lambda: rows_table([_entry_row(entry) for entry in entries]),
+            lambda: rows_table(
+                [_entry_row(entry) for entry in entries], prose="what", expendable=("hash", "at (UTC)")
+            ),
         )
 
 
@@ -178,6 +186,13 @@ def _supervise(config: Config, supervisor: Supervisor, *, once: bool) -> None:
     supervisor.run(iter(assembly.heads_of(config)), config.run.interval_s)
 
 
+def _speak(config: Config, *, as_json: bool) -> None:
+    """Logs go to stderr. A command that answers a program once tells only what is grave, so that an error is
+    the one object there.
+    """
+    telemetry.configure("error" if as_json else config.run.log_level, as_json=as_json)
+
+
 def _look(config: Config) -> Look:
     rpc = Rpc(config.rpc_url, config.rpc.timeout_s)
     return lambda: assembly.newest_block(rpc, config)
@@ -197,11 +212,11 @@ def _log(log: telemetry.Logger, done: Pass) -> None:
         log.warning("plan dropped", reason=reason)
     delta = {asset: round(greeks.delta, 4) for asset, greeks in done.assessment.by_asset.items()}
     facts = {"block": done.block.number, "delta": delta, "distance": round(done.assessment.distance, 4)}
+    reasons = done.chosen.reasons if done.chosen is not None else ()
     if done.sent is not None:
-        reasons = next((p.reasons for p in done.plans if p.intent_id == done.sent.intent_id), ())
         log.info("sent", tx=done.sent.tx_hash, reply=done.sent.reply.value, because=reasons, **facts)
     elif done.simulated is not None:
-        log.info("dry run: would send", gas=done.simulated.gas_used, because=done.plans[0].reasons, **facts)
+        log.info("dry run: would send", gas=done.simulated.gas_used, because=reasons, **facts)
     else:
         log.info("cycle", **facts)
 
@@ -228,7 +243,8 @@ def _entry_json(entry: Entry) -> dict[str, object]:
 
 def _entry_row(entry: Entry) -> dict[str, object]:
     payload = entry.payload
-    words = [str(payload[k]) for k in ("stage", "verdict", "reason", "tx_hash") if payload.get(k)]
+    told = ("purpose", "stage", "verdict", "error", "reason", "conflicts", "tx_hash")
+    words = [str(payload[k]) for k in told if payload.get(k)]
     plan_part = payload.get("plan")
     if isinstance(plan_part, dict):
         words += [str(reason) for reason in plan_part.get("reasons", [])]

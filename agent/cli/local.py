@@ -15,6 +15,8 @@ from agent.sim.localnet import Localnet, LocalnetOptions, running
 from agent.sim.toolchain import install
 from agent.values.fixed import from_float
 
+JOURNAL = "evenkeel.sqlite"
+
 
 def serve(out: Path, port: int, spot: float, block_s: int, *, once: bool, as_json: bool) -> None:
     """Build or load the chain, write its files, and keep it running until interrupted."""
@@ -52,6 +54,8 @@ def write_files(net: Localnet, out: Path, **run: object) -> Path:
     """The manifest, the deployment, the book's key file and a config that uses them; returns the config."""
     out.mkdir(parents=True, exist_ok=True)
     net.write(out)
+    for suffix in ("", "-wal", "-shm"):  # what an agent kept of an earlier chain is not about this one
+        (out / f"{JOURNAL}{suffix}").unlink(missing_ok=True)
     keystore, password_file = write_keystore(out)
     config: dict[str, dict[str, object]] = {
         "chain": {
@@ -66,7 +70,7 @@ def write_files(net: Localnet, out: Path, **run: object) -> Path:
             "max_head_age_s": 0,
         },
         "signer": {"keystore": keystore.name, "password_file": password_file.name},
-        "run": {"journal": "evenkeel.sqlite", **run},
+        "run": {"journal": JOURNAL, **run},
     }
     path = out / "evenkeel.toml"
     path.write_text(

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 
-from rich import box
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
+from agent.cli.grid import Grid
+from agent.market.instrument import LiquidityRange
 from agent.market.intent import Action, AddCollateral, RemoveCollateral, Trade
+from agent.market.position import Position
 from agent.market.snapshot import Snapshot
 from agent.planning.plan import Plan
 from agent.risk.assessment import Assessment
@@ -18,13 +19,14 @@ from agent.runtime.summary import finite, instrument_text
 from agent.values.fixed import to_float
 
 
-def positions_table(snapshot: Snapshot) -> Table:
+def positions_table(snapshot: Snapshot) -> Grid:
     """Every holding, one a row."""
-    table = _table("key", "instrument", "size", "mark", "value", "delta", "gamma", "vega", "theta")
+    names = ("key", "instrument", "size", "mark", "value", "delta", "gamma", "vega", "theta")
+    grid = Grid(*names, expendable=("gamma", "theta", "vega", "mark", "value", "instrument"))
     for p in snapshot.positions:
-        table.add_row(
+        grid.add(
             p.key,
-            instrument_text(p),
+            _instrument_text(p),
             _number(to_float(p.size_wad)),
             _number(to_float(p.mark_wad)),
             _number(to_float(p.value_wad)),
@@ -33,17 +35,16 @@ def positions_table(snapshot: Snapshot) -> Table:
             _number(p.greeks.vega),
             _number(p.greeks.theta),
         )
-    return table
+    return grid
 
 
 def assessment_table(assessment: Assessment) -> Group:
     """Accounts, then the book's Greeks, then the limits."""
-    accounts = _table(
-        "account", "equity", "requirement", "health", "flips at", "distance", "hours", "because"
-    )
+    names = ("account", "equity", "required", "health", "flips at", "distance", "hours", "because")
+    accounts = Grid(*names, expendable=("hours", "required", "equity", "because", "flips at"))
     for risk in assessment.accounts:
         flips = " / ".join(_number(to_float(f.price_wad)) for f in (risk.down, risk.up) if f is not None)
-        accounts.add_row(
+        accounts.add(
             risk.key,
             _number(to_float(risk.equity_wad)),
             _number(to_float(risk.requirement_wad)),
@@ -53,54 +54,52 @@ def assessment_table(assessment: Assessment) -> Group:
             "-" if finite(risk.hours_to_liquidation) is None else _number(risk.hours_to_liquidation or 0, 1),
             risk.binding,
         )
-    book = _table("asset", "net delta", "gamma", "vega", "theta")
+    book = Grid("asset", "net delta", "gamma", "vega", "theta", expendable=("gamma", "theta", "vega"))
     for asset, greeks in assessment.by_asset.items():
-        book.add_row(
+        book.add(
             asset,
             _number(greeks.delta, 4),
             _number(greeks.gamma, 6),
             _number(greeks.vega),
             _number(greeks.theta),
         )
-    limits = _table("limit", "value", "bound", "")
+    limits = Grid("limit", "value", "bound", "")
     for limit in assessment.limits:
         state = Text("BREACHED", style="bold red") if limit.breached else Text("ok", style="green")
-        limits.add_row(limit.name, _number(limit.value, 4), _number(limit.bound, 4), state)
+        limits.add(limit.name, _number(limit.value, 4), _number(limit.bound, 4), state)
     return Group(accounts, book, limits)
 
 
-def plan_table(plans: Sequence[Plan]) -> RenderableType:
-    """The plan that would be sent first, and why."""
-    if not plans:
+def plan_table(plan: Plan | None) -> RenderableType:
+    """One plan, and why."""
+    if plan is None:
         return Text("Nothing to do: every limit holds.", style="green")
-    plan = plans[0]
-    table = _table("leg", "venue", "what", "bound")
+    grid = Grid("leg", "venue", "what", "bound")
     for number, action in enumerate(plan.actions, 1):
-        table.add_row(str(number), action.venue, *_action_text(action))
+        grid.add(str(number), action.venue, *_action_text(action))
     lines = [f"because {reason}" for reason in plan.reasons] + [f"cannot restore: {u}" for u in plan.unmet]
     lines.append(f"intent {plan.intent_id}")
     lines.append(f"checks before: {', '.join(c.name for c in plan.pre) or 'none'}")
     lines.append(f"checks after: {', '.join(c.name for c in plan.post) or 'none'}")
     after = ", ".join(f"{asset} {_number(to_float(wad), 4)}" for asset, wad in plan.delta_after_wad.items())
     lines.append(f"net delta after: {after}; expected cost {_number(to_float(plan.cost_wad))}")
-    return Group(table, Text("\n".join(lines)))
+    return Group(grid, Text("\n".join(lines)))
 
 
-def pairs_table(pairs: Iterable[tuple[str, object]]) -> Table:
-    """Two columns."""
-    table = _table("", "")
+def pairs_table(pairs: Iterable[tuple[str, object]]) -> Grid:
+    """Two columns, the second as long as it is."""
+    grid = Grid("key", "value", prose="value")
     for name, value in pairs:
-        table.add_row(name, str(value))
-    return table
+        grid.add(name, Text(str(value)))
+    return grid
 
 
-def rows_table(rows: Sequence[Mapping[str, object]]) -> Table:
+def rows_table(rows: Sequence[Mapping[str, object]], *, prose: str, expendable: Sequence[str]) -> Grid:
     """Any rows of the same keys."""
-    names = list(rows[0]) if rows else ["nothing"]
-    table = _table(*names)
+    grid = Grid(*(rows[0] if rows else ("nothing",)), prose=prose, expendable=expendable)
     for row in rows:
-        table.add_row(*(str(row.get(name, "")) for name in names))
-    return table
+        grid.add(*(str(value) for value in row.values()))
+    return grid
 
 
 def _action_text(action: Action) -> tuple[str, str]:
@@ -120,11 +119,17 @@ def _action_text(action: Action) -> tuple[str, str]:
     )
 
 
-def _table(*names: str) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for index, name in enumerate(names):
-        table.add_column(name, justify="left" if index == 0 else "right", overflow="fold")
-    return table
+def _instrument_text(position: Position) -> str:
+    """A range's prices as short as they say something."""
+    thing = position.instrument
+    if isinstance(thing, LiquidityRange):
+        low, high = to_float(thing.lower_price_wad), to_float(thing.upper_price_wad)
+        return f"{thing.asset} LP {_brief(low)}-{_brief(high)}"
+    return instrument_text(position)
+
+
+def _brief(price: float) -> str:
+    return f"{price:.0f}" if price >= 1000 else f"{price:.4g}"
 
 
 def _number(value: float, digits: int = 2) -> str:

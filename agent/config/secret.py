@@ -28,7 +28,7 @@ def read_secret(name: str, environment: Environment) -> str | None:
     direct, file = environment.get(PREFIX + name), environment.get(f"{PREFIX}{name}_FILE")
     if direct is not None and file is not None:
         raise ConfigInvalid(key=PREFIX + name, value="...", reason=f"{PREFIX}{name}_FILE is set as well")
-    return read_file(Path(file)) if file is not None else direct
+    return read_file(Path(file), f"{PREFIX}{name}_FILE") if file is not None else direct
 
 
 def refuse_unknown(environment: Environment) -> None:
@@ -42,19 +42,19 @@ def refuse_unknown(environment: Environment) -> None:
             )
 
 
-def read_file(path: Path) -> str:
-    """The first line of a file that only its owner may read. Raises KeyUnreadable."""
+def read_file(path: Path, key: str) -> str:
+    """The one line of a file that only its owner may read; ``key`` is what named it. Raises KeyUnreadable."""
     try:
         mode = path.stat().st_mode
         text = path.read_text(encoding="utf-8") if stat.S_ISREG(mode) else ""
     except FileNotFoundError as error:
-        raise KeyUnreadable(path=path, reason="it does not exist") from error
+        raise KeyUnreadable(key=key, path=path, reason="it does not exist") from error
     except (OSError, UnicodeDecodeError) as error:
-        raise KeyUnreadable(path=path, reason="it cannot be read") from error
+        raise KeyUnreadable(key=key, path=path, reason="it cannot be read") from error
     if mode & OTHERS:
         reason = f"others may use it (mode {stat.S_IMODE(mode):04o}; run chmod 600 on it)"
-        raise KeyUnreadable(path=path, reason=reason)
+        raise KeyUnreadable(key=key, path=path, reason=reason)
     secret = text.removesuffix("\n").removesuffix("\r")
     if not secret or "\n" in secret:
-        raise KeyUnreadable(path=path, reason="it must hold one line, the secret")
+        raise KeyUnreadable(key=key, path=path, reason="it must hold one line, the secret")
     return secret

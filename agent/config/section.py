@@ -57,13 +57,10 @@ class RpcSection(_Section):
 
 
 class SignerSection(_Section):
-    """The key. Without a keystore nothing can be signed."""
+    """The account's own key. Without a keystore nothing can be signed."""
 
     keystore: Path | None = Field(default=None, description="encrypted key file (keystore v3), mode 0600")
     password_file: Path | None = Field(default=None, description="file with its password, mode 0600")
-    role: Literal["owner", "session"] = Field(
-        default="owner", description="whether the key is the account's own or a session key of it"
-    )
 
 
 class ExecutorSection(_Section):
@@ -152,7 +149,7 @@ class Config(_Section):
                 value=None,
                 reason=f"no password: set it, or {PREFIX}KEY_PASSWORD, or {PREFIX}KEY_PASSWORD_FILE",
             )
-        return read_file(self.signer.password_file)
+        return read_file(self.signer.password_file, "signer.password_file")
 
 
 def known_keys() -> tuple[str, ...]:

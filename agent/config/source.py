@@ -130,7 +130,9 @@ def _invalid(detail: ErrorDetails) -> ConfigInvalid:
     if detail["type"] == "missing":
         example = f"give it in the file or as --set {key}=..."
         return ConfigInvalid(key=key, value=None, reason=f"it is missing; {example}")
-    return ConfigInvalid(key=key, value=_guarded(key, detail["input"]), reason=detail["msg"])
+    return ConfigInvalid(
+        key=key, value=_guarded(key, detail["input"]), reason=detail["msg"].removeprefix("Value error, ")
+    )
 
 
 def _guarded(key: str, value: object) -> object:

@@ -123,6 +123,12 @@ class Journal:
             highest = connection.execute(executed).scalar()
         return 0 if highest is None else int(highest) + 1
 
+    def lanes(self) -> tuple[tuple[ChainId, Address], ...]:
+        """Whose errands are in here."""
+        query = select(ERRAND.c.chain_id, ERRAND.c.account).distinct()
+        with self._database.transaction() as connection:
+            return tuple((ChainId(row[0]), Address(row[1])) for row in connection.execute(query))
+
     def unreported(self, chain_id: ChainId, account: Address) -> tuple[Outcome, ...]:
         """Outcomes nobody has acknowledged, oldest first."""
         query = _observations().where(

@@ -49,6 +49,13 @@ class Pass:
     refused: tuple[str, ...] = ()
     aftermath: tuple[Aftermath, ...] = ()
 
+    @property
+    def chosen(self) -> Plan | None:
+        """The plan that was simulated or sent: the first that was not dropped."""
+        if self.simulated is None and self.sent is None:
+            return None
+        return self.plans[len(self.refused)]
+
 
 def cycle(desk: Desk, block: Block) -> Pass:
     """From one head to at most one transaction.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 
 import stamina
@@ -21,6 +22,9 @@ from agent.runtime.cycle import Desk, Pass, cycle
 from agent.runtime.scheduler import Scheduler
 from agent.runtime.telemetry import logger
 from agent.values.block import Block
+
+DELEGATION_S = 180.0  # longest wait for the delegation where there is only one cycle
+DELEGATION_POLL_S = 0.25
 
 Look = Callable[[], Block]  # the newest head, checked for age
 Told = Callable[[Pass], None]
@@ -93,16 +97,13 @@ class Supervisor:
             raise DelegationMismatch(address=self._desk.account, actual="empty", executor=sender.executor)
         return block
 
-    def once(self, block: Block | None = None) -> Pass | None:
-        """One cycle on ``block`` or the newest head; None when it has to be tried again."""
-        try:
-            head = self._look() if block is None else block
-            if not self._is_ready(head):
-                return None
-            done = cycle(self._desk, head)
-        except (Transient, Refused) as error:
-            self._log.warning("cycle dropped", error=error.code, message=error.message)
-            return None
+    def once(self, block: Block) -> Pass:
+        """The only cycle, on ``block``; first the delegation, if it is due, is sent and awaited.
+
+        Raises what drops a cycle (Transient, Refused), since no next head makes up for it; LaneBusy when
+        the delegation is not mined in time.
+        """
+        done = cycle(self._desk, self._ready(block))
         self._told(done)
         return done
 
@@ -117,10 +118,28 @@ class Supervisor:
             self._scheduler.stop()
 
     def _wake(self, block: Block | None) -> None:
-        self.once(block)
+        try:
+            head = self._look() if block is None else block
+            if self._is_ready(head):
+                self._told(cycle(self._desk, head))
+        except (Transient, Refused) as error:
+            self._log.warning("cycle dropped", error=error.code, message=error.message)
+
+    def _ready(self, head: Block) -> Block:
+        """``head`` if the account runs the executor, else the first head that is known to have it so."""
+        deadline = time.monotonic() + DELEGATION_S
+        is_late = False
+        while not self._is_ready(head):
+            waiting = self._desk.sender.in_flight() if self._desk.sender is not None else ()
+            if waiting and time.monotonic() > deadline:
+                nonce, purpose = waiting[0].nonce, waiting[0].purpose.value
+                raise LaneBusy(address=self._desk.account, nonce=nonce, intent_id=purpose)
+            time.sleep(DELEGATION_POLL_S)
+            head, is_late = self._look(), True
+        return self._look() if is_late else head
 
     def _is_ready(self, head: Block) -> bool:
-        """Delegate once, up front: hedges are plain self-calls afterwards."""
+        """Delegate once, up front: hedges are plain self-calls afterwards, planned on a head after it."""
         sender = self._desk.sender
         if sender is None or sender.is_delegated():
             return True
@@ -131,4 +150,4 @@ class Supervisor:
                 self._log.info("delegating the account to the executor", executor=sender.executor)
             except LaneBusy:
                 self._log.info("waiting for the delegation to be mined", block=head.number)
-        return sender.is_delegated()
+        return False

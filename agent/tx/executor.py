@@ -13,7 +13,7 @@ from eth_abi import abi as codec
 from eth_abi.exceptions import DecodingError
 from eth_utils.crypto import keccak
 
-from agent.errors import DecodeMismatch
+from agent.errors import ContractMismatch, DecodeMismatch
 from agent.tx.revert import words
 from agent.values.address import ZERO, Address, ChainId, IntentId, parse_address
 from agent.values.call import Answer, Call, Reading
@@ -29,6 +29,7 @@ _CHECK = f"({_TERM}[],int256,int256)"
 HEDGE_TYPE = f"(bytes32,uint64,{_CHECK}[],{_CHECK}[])"
 
 EXECUTE = keccak(text="execute(bytes32,bytes)")[:4]
+SUPPORTS_MODE = keccak(text="supportsExecutionMode(bytes32)")[:4]
 IS_CONSUMED = keccak(text="isConsumed(bytes32)")[:4]
 CANCEL_INTENT = keccak(text="cancelIntent(bytes32)")[:4]
 HEDGE_EXECUTED = "0x" + keccak(text="HedgeExecuted(bytes32,address,uint256)").hex()
@@ -140,6 +141,18 @@ def has_executed(logs: Sequence[Mapping[str, object]], account: Address, intent:
         if emitter == account.lower() and [str(t).lower() for t in topics[:2]] == [HEDGE_EXECUTED, intent]:
             return True
     return False
+
+
+def identify(executor: Address) -> Reading[None]:
+    """That the contract takes hedges, asked before an account is given its code. Raises ContractMismatch."""
+    (answer,) = yield (Call(executor, SUPPORTS_MODE + MODE_HEDGE, label="executor.supportsExecutionMode"),)
+    if not answer.ok or answer.data != (1).to_bytes(32, "big"):
+        told = (
+            f"it answers 0x{answer.data.hex()} to whether it takes hedges"
+            if answer.data
+            else "it says nothing"
+        )
+        raise ContractMismatch(target=executor, expected="the executor", reason=told)
 
 
 def find_intent(chain_id: ChainId, account: Address, hint: int = 0) -> Reading[Intent]:

@@ -24,6 +24,7 @@ from agent.tx.transaction import (
 from agent.values.address import Address, ChainId, parse_address
 
 GROUP_ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
+KEY = "signer.keystore"  # what the owner calls the file
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
@@ -126,30 +127,38 @@ def _decrypted(path: Path, password: str) -> bytes:
         mode = path.stat().st_mode
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
-        raise KeyUnreadable(path=path, reason="it does not exist") from error
+        raise KeyUnreadable(key=KEY, path=path, reason="it does not exist") from error
     except (OSError, UnicodeDecodeError) as error:
-        raise KeyUnreadable(path=path, reason=f"it cannot be read ({_kind(error)})") from error
+        raise KeyUnreadable(key=KEY, path=path, reason=f"it cannot be read ({_kind(error)})") from error
     if mode & _OTHERS:
         raise KeyUnreadable(
-            path=path, reason=f"others may use it (mode {stat.S_IMODE(mode):04o}; run chmod 600 on it)"
+            key=KEY,
+            path=path,
+            reason=f"others may use it (mode {stat.S_IMODE(mode):04o}; run chmod 600 on it)",
         )
     try:
         content = cast(object, json.loads(text))
     except json.JSONDecodeError as error:
-        raise KeyUnreadable(path=path, reason="it is not JSON, so no v3 keystore") from error
+        raise KeyUnreadable(key=KEY, path=path, reason="it is not JSON, so no v3 keystore") from error
     if not isinstance(content, dict) or content.get("version") != 3 or not _has_crypto(content):
-        raise KeyUnreadable(path=path, reason="it is not a v3 keystore")
+        raise KeyUnreadable(key=KEY, path=path, reason="it is not a v3 keystore")
     # The library's messages may quote what it was given, so none of them is passed on or chained.
     try:
         key = bytes(decode_keyfile_json(content, password.encode()))
     except ValueError as error:
         wrong = "MAC mismatch" in str(error)
-        reason = "the password is wrong" if wrong else "its content is damaged"
-        raise KeyUnreadable(path=path, reason=reason) from None
+        reason = (
+            "the password is wrong; check `signer.password_file` or EVENKEEL_KEY_PASSWORD"
+            if wrong
+            else "its content is damaged"
+        )
+        raise KeyUnreadable(key=KEY, path=path, reason=reason) from None
     except (KeyError, TypeError, NotImplementedError):
-        raise KeyUnreadable(path=path, reason="its content is damaged or of an unknown kind") from None
+        raise KeyUnreadable(
+            key=KEY, path=path, reason="its content is damaged or of an unknown kind"
+        ) from None
     if len(key) != 32 or not 0 < int.from_bytes(key, "big") < GROUP_ORDER:
-        raise KeyUnreadable(path=path, reason="it holds no secp256k1 key")
+        raise KeyUnreadable(key=KEY, path=path, reason="it holds no secp256k1 key")
     return key
 
 

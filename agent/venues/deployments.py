@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
+from pydantic_core import ErrorDetails
 
-from agent.errors import AddressMalformed, ConfigInvalid
+from agent.errors import AddressMalformed, ConfigInvalid, VenueUnknown
 from agent.values.address import Address, parse_address
 
 
@@ -93,18 +95,53 @@ class Deployment(_Record):
 
 
 def load(path: Path) -> Deployment:
-    """The deployment in a JSON file. Raises ConfigInvalid naming the field that is wrong."""
+    """The deployment in a JSON file. Raises VenueUnknown, or ConfigInvalid naming the field that is wrong."""
     try:
-        return Deployment.model_validate(json.loads(path.read_text()))
+        return Deployment.model_validate(json.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError as error:
-        raise ConfigInvalid(
-            key="chain.deployment", value=str(path), reason="there is no such file"
-        ) from error
+        raise _unusable(path, "there is no such file") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise _unusable(path, "it cannot be read") from error
     except json.JSONDecodeError as error:
-        raise ConfigInvalid(key="chain.deployment", value=str(path), reason=f"not JSON: {error}") from error
+        raise _unusable(path, f"not JSON: {error}") from error
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise ConfigInvalid(
-            key=f"chain.deployment:{where}", value=first.get("input"), reason=first["msg"]
-        ) from error
+        if not first["loc"]:
+            raise _unusable(path, "it must be a JSON object") from error
+        raise _invalid(first) from error
+
+
+def _unusable(path: Path, reason: str) -> ConfigInvalid:
+    return ConfigInvalid(key="chain.deployment", value=str(path), reason=reason)
+
+
+def _invalid(detail: ErrorDetails) -> ConfigInvalid | VenueUnknown:
+    """What is wrong with one field, named by where it stands in the file."""
+    where = [str(part) for part in detail["loc"]]
+    key, value = f"chain.deployment:{'.'.join(where)}", detail["input"]
+    if detail["type"] == "missing":
+        return ConfigInvalid(key=key, value=None, reason="it is missing in the deployment file")
+    if detail["type"] == "extra_forbidden":
+        known = _fields(where[:-1])
+        if len(where) == 1 and isinstance(value, dict):
+            venues = [name for name in known if _fields([name])]
+            return VenueUnknown(name=where[0], known=", ".join(venues))
+        close = get_close_matches(where[-1], known, n=1, cutoff=0.0)[0]
+        return ConfigInvalid(key=key, value="...", reason=f"there is no such key; nearest is `{close}`")
+    shown = "..." if isinstance(value, dict | list) else value
+    return ConfigInvalid(key=key, value=shown, reason=detail["msg"].removeprefix("Value error, "))
+
+
+def _fields(where: list[str]) -> list[str]:
+    """The keys of the record at that place of a deployment; none where there is no record."""
+    record: type[_Record] = Deployment
+    for part in where:
+        if part.isdigit():  # an item of a list, whose record the list's own name has given
+            continue
+        annotation = record.model_fields[part].annotation
+        candidates = [annotation, *get_args(annotation)]
+        records = [kind for kind in candidates if isinstance(kind, type) and issubclass(kind, _Record)]
+        if not records:
+            return []
+        record = records[0]
+    return list(record.model_fields)

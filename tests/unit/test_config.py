@@ -96,7 +96,7 @@ def test_an_unknown_key_is_refused_with_the_nearest_known_one(file: Path, settin
         ("policy.floor_distance=0.9", "policy"),
         ("policy.trigger_share=nan", "policy.trigger_share"),
         ("policy.band.ETH=-1", "policy"),
-        ("signer.role=boss", "signer.role"),
+        ("run.log_level=loud", "run.log_level"),
         ("tx.max_cost_wei=1.5", "tx.max_cost_wei"),
         ("rpc=3", "rpc"),
     ],
