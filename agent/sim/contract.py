@@ -92,11 +92,22 @@ class Chain:
             answers.append(decode(outputs, bytes.fromhex(str(raw)[2:]), contract.address, label))
         return answers
 
-    def submit(self, sender: str, target: str, data: bytes, *, tip_wei: int = 0, gas: int = GAS_LIMIT) -> str:
+    def submit(
+        self,
+        sender: str,
+        target: str,
+        data: bytes,
+        *,
+        tip_wei: int = 0,
+        gas: int = GAS_LIMIT,
+        base_fee_wei: int | None = None,
+    ) -> str:
         """Put a transaction into the pool and do not wait: its hash. The way to send when blocks are mined
-        by hand; ``tip_wei`` (per gas) decides its place in the block. Raises RpcRejected.
+        by hand; ``tip_wei`` (per gas) decides its place in the block, ``base_fee_wei`` is what the block is
+        expected to ask (the newest block's by default; twice that is allowed for). Raises RpcRejected.
         """
-        base_fee_wei = quantity(self.node.block()["baseFeePerGas"])
+        if base_fee_wei is None:
+            base_fee_wei = quantity(self.node.block()["baseFeePerGas"])
         tx = {
             "from": sender,
             "to": target,

@@ -44,6 +44,7 @@ class Scenario:
         self._net = localnet
         self._liquidator = Liquidator(localnet)
         self._greeks_at_wad = localnet.spot_wad()
+        self._base_fee_wei = 0
 
     def play(self, script: MarketPath, interval_s: float) -> None:
         """One block per step, ``interval_s`` real seconds apart (0: as fast as it goes)."""
@@ -58,6 +59,8 @@ class Scenario:
     def _prepare(self, step: Step) -> None:
         """Everything the script wants in the next block."""
         net, roles = self._net, self._net.roles
+        net.node.set_next_base_fee(step.base_fee_wei)
+        self._base_fee_wei = step.base_fee_wei
         # first what was liquidatable at the head: the liquidator has seen no more than that
         for call in self._liquidator.calls():
             self._submit(roles["liquidator"], call, LIQUIDATOR_TIP_WEI)
@@ -69,11 +72,12 @@ class Scenario:
             self._greeks_at_wad = step.price_wad
             for call in net.refresh_calls():
                 self._submit(roles["keeper"], call, KEEPER_TIP_WEI)
-        net.node.set_next_base_fee(step.base_fee_wei)
 
     def _submit(self, sender: str, call: Call, tip_wei: int) -> None:
         gas = call.gas_hint or REFRESH_GAS
-        self._net.chain.submit(sender, call.target, call.data, tip_wei=tip_wei, gas=gas)
+        self._net.chain.submit(
+            sender, call.target, call.data, tip_wei=tip_wei, gas=gas, base_fee_wei=self._base_fee_wei
+        )
 
     def _level_perpetual(self, step: Step) -> tuple[Call, ...]:
         """Trade Curie's pool to the oracle and the path's premium, as far as one block may go."""
