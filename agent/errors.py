@@ -61,12 +61,16 @@ class EvenkeelError(Exception):
 
     @property
     def message(self) -> str:
-        """What happened and where, from the fields, followed by the fix."""
+        """What happened and where, followed by the fix."""
+        return f"{self.sentence} {self.fix}".strip()
+
+    @property
+    def sentence(self) -> str:
+        """What happened and where, from the fields: for another error's reason, which has a fix of its own."""
         try:
-            text = self.template.format(**self.fields)
+            return self.template.format(**self.fields)
         except (KeyError, IndexError):
-            text = f"{self.template} ({', '.join(f'{k}={v}' for k, v in self.fields.items())})"
-        return f"{text} {self.fix}".strip()
+            return f"{self.template} ({', '.join(f'{k}={v}' for k, v in self.fields.items())})"
 
     @property
     def code(self) -> str:

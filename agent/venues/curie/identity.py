@@ -73,7 +73,7 @@ def _answered(reply: Reply, expected: str, decode: Callable[[Reply], T]) -> T:
         return decode(reply)
     except (ReadReverted, DecodeMismatch) as error:
         raise ContractMismatch(
-            target=reply.question.target, expected=expected, reason=error.message
+            target=reply.question.target, expected=expected, reason=error.sentence.removesuffix(".")
         ) from error
 
 

@@ -67,7 +67,7 @@ def _outputs(name: str, reply: Reply) -> tuple[object, ...]:
         return reply.outputs
     except (ReadReverted, DecodeMismatch) as error:
         raise ContractMismatch(
-            target=reply.question.target, expected=f"Lyra's {name}", reason=error.message
+            target=reply.question.target, expected=f"Lyra's {name}", reason=error.sentence.removesuffix(".")
         ) from error
 
 
