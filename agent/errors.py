@@ -66,7 +66,7 @@ class EvenkeelError(Exception):
 
     @property
     def sentence(self) -> str:
-        """What happened and where, from the fields: for another error's reason, which has a fix of its own."""
+        """What happened and where, without the fix: for the reason of another error."""
         try:
             return self.template.format(**self.fields)
         except (KeyError, IndexError):
