@@ -127,7 +127,7 @@ def demo(
     blocks: Annotated[int, typer.Option(min=60, help="length of the path")] = 300,
     block_time: Annotated[
         float, typer.Option("--block-time", min=0.05, help="real seconds per block with the agent")
-    ] = 0.22,
+    ] = 0.33,
     as_json: JsonOption = False,
 ) -> None:
     """Keep the seeded book alive through a crash; the same path once with the agent and once without."""

@@ -47,13 +47,16 @@ class Scenario:
         self._base_fee_wei = 0
 
     def play(self, script: MarketPath, interval_s: float) -> None:
-        """One block per step, ``interval_s`` real seconds apart (0: as fast as it goes)."""
-        due = time.monotonic()
+        """One block per step, at least ``interval_s`` real seconds apart (0: as fast as it goes).
+
+        A busy machine makes the whole market slower, never a burst of blocks: nobody could act in one.
+        """
+        due = time.monotonic() + interval_s
         for number, step in enumerate(script.steps[1:], start=1):
             self._prepare(step)
-            due += interval_s
             time.sleep(max(0.0, due - time.monotonic()))
             self._net.node.mine()
+            due = time.monotonic() + interval_s
             _say({"step": number, "block": self._net.node.block_number(), "spot": step.price_wad / WAD})
 
     def _prepare(self, step: Step) -> None:
