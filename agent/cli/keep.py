@@ -15,7 +15,7 @@ from rich.text import Text
 from agent import assembly
 from agent.chain.rpc import Rpc
 from agent.cli.command import show
-from agent.cli.view import assessment_table, plan_table, positions_table, rows_table
+from agent.cli.view import assessment_table, no_plan_text, plan_table, positions_table, rows_table
 from agent.config import Config, load
 from agent.errors import ConfigInvalid, Transient
 from agent.proof.record import Entry, Record
@@ -118,7 +118,10 @@ def plan(config: Config, *, as_json: bool) -> None:
     show(
         as_json,
         lambda: pass_json(done),
-        lambda: Group(plan_table(shown), *(Text(line) for line in lines)),
+        lambda: Group(
+            plan_table(shown) if shown is not None else no_plan_text(done.assessment),
+            *(Text(line) for line in lines),
+        ),
     )
 
 

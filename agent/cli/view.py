@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 
-from rich.console import Group, RenderableType
+from rich.console import Group
 from rich.text import Text
 
 from agent.cli.grid import Grid
@@ -70,10 +70,16 @@ def assessment_table(assessment: Assessment) -> Group:
     return Group(accounts, book, limits)
 
 
-def plan_table(plan: Plan | None) -> RenderableType:
-    """One plan, and why."""
-    if plan is None:
+def no_plan_text(assessment: Assessment) -> Text:
+    """Why there is no plan: nothing is due, or nothing that is worth it or can be done."""
+    beyond = [limit.name for limit in assessment.limits if limit.breached]
+    if not beyond:
         return Text("Nothing to do: every limit holds.", style="green")
+    return Text(f"No plan, although beyond its limit: {', '.join(beyond)}.", style="yellow")
+
+
+def plan_table(plan: Plan) -> Group:
+    """One plan, and why."""
     grid = Grid("leg", "venue", "what", "bound")
     for number, action in enumerate(plan.actions, 1):
         grid.add(str(number), action.venue, *_action_text(action))

@@ -105,6 +105,11 @@ def test_plan_says_what_it_would_do_and_why_and_does_nothing(
     assert idle.out.strip() == "Nothing to do: every limit holds."
 
 
+def test_plan_does_not_say_that_a_broken_limit_holds(ask: Ask, config: Path) -> None:
+    narrow = ask("plan", "-c", config, "--set", "policy.band.ETH=0.001")  # less than the smallest trade
+    assert (narrow.code, narrow.out.strip()) == (0, "No plan, although beyond its limit: net delta ETH.")
+
+
 def test_a_dry_run_needs_no_key_and_sends_nothing(ask: Ask, localnet: Localnet, config: Path) -> None:
     config.with_name("key.json").unlink()
     with nothing_sent(localnet):
@@ -232,6 +237,13 @@ def test_one_live_cycle_waits_until_its_delegation_is_mined(
     assert "waiting for the delegation to be mined" in told.err
     chain.node.mine()
     assert quantity(chain.node.receipt(str(told.json["sent"]))["status"]) == 1
+
+
+def test_a_new_local_chain_forgets_the_journal_of_the_one_before(localnet: Localnet, config: Path) -> None:
+    journal = config.with_name("evenkeel.sqlite")
+    journal.write_text("about a chain that is gone")
+    write_files(localnet, config.parent)
+    assert not journal.exists()
 
 
 def test_a_live_cycle_that_is_refused_says_so_in_its_code(chain: Localnet, ask: Ask, tmp_path: Path) -> None:
