@@ -59,7 +59,7 @@ class Run:
     def figures(self) -> Json:
         """One side of ``summary.json``, from the chain alone."""
         distances = [d for s in self.samples for d in s.distances.values() if d is not None]
-        gas_usd = sum(sent.gas_usd for sent in self.sent)
+        gas_usd = sum((sent.gas_usd for sent in self.sent), 0.0)
         earned = self.samples[-1].equity_usd - self.samples[0].equity_usd
         return {
             "liquidations": len(self.liquidated),

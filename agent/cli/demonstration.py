@@ -190,7 +190,9 @@ def _shown(stage: Stage, console: Console) -> Iterator[Show]:
         def say(samples: list[Sample]) -> None:
             refresh(samples)
             if len(samples) % QUIET_EVERY == 0:
-                console.print(demo_line(stage.name, stage.blocks, samples, facts), highlight=False)
+                console.print(
+                    demo_line(stage.name, stage.blocks, samples, facts), highlight=False, soft_wrap=True
+                )
 
         yield say
         return

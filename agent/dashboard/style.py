@@ -2,10 +2,27 @@
 
 from __future__ import annotations
 
+# On a phone the legend stands in two columns under the charts and must not take their height.
+FIT = """(() => {
+  const box = document.getElementById("{plot_id}");
+  let tall = 0;
+  const fit = () => {
+    const height = box.clientWidth < 600 ? 1420 : 1120;
+    if (height === tall) return;
+    tall = height;
+    box.style.height = height + "px";
+    Plotly.relayout(box, {height});
+  };
+  addEventListener("resize", fit);
+  fit();
+})();"""
+
 PAGE = """<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy"
+  content="default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
 <title>Evenkeel: {title}</title>
@@ -14,6 +31,12 @@ PAGE = """<!doctype html>
   --with: #0072b2; --without: #d55e00; }}
 @media (prefers-color-scheme: dark) {{ :root {{ --ink: #e8ecf1; --soft: #9aa5b4; --line: #2b333d;
   --ground: #11161c; --card: #171d25; --with: #56b4e9; --without: #e8833a; }} }}
+@media (prefers-color-scheme: dark) {{
+  #runs [style*="stroke: rgb(0, 114, 178)"] {{ stroke: var(--with) !important; }}
+  #runs [style*="fill: rgb(0, 114, 178)"] {{ fill: var(--with) !important; }}
+  #runs [style*="stroke: rgb(213, 94, 0)"] {{ stroke: var(--without) !important; }}
+  #runs [style*="fill: rgb(213, 94, 0)"] {{ fill: var(--without) !important; }}
+  #runs [style*="fill: rgb(0, 158, 115)"] {{ fill-opacity: 0.3 !important; }} }}
 * {{ box-sizing: border-box; }}
 body {{ margin: 0; background: var(--ground); color: var(--ink);
   font: 15px/1.5 ui-sans-serif, system-ui, -apple-system, "Segoe UI", sans-serif; }}
@@ -31,7 +54,9 @@ thead th {{ font-weight: 600; }}
 .with {{ color: var(--with); }}
 .without {{ color: var(--without); }}
 footer {{ color: var(--soft); font-size: 13px; max-width: 80ch; }}
-@media (max-width: 520px) {{ main {{ padding: 18px 10px 32px; }} .card {{ padding: 10px 8px; }} }}
+.unseen {{ position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }}
+@media (max-width: 520px) {{ main {{ padding: 18px 10px 32px; }} .card {{ padding: 10px 8px; }}
+  table {{ font-size: 13px; }} th, td {{ padding: 6px 3px; }} }}
 </style>
 </head>
 <body>
@@ -41,7 +66,8 @@ footer {{ color: var(--soft); font-size: 13px; max-width: 80ch; }}
 <p class="verdict">{head}</p>
 <section class="card" aria-label="Figures of both runs">
 <table>
-<thead><tr><th scope="col"><span hidden>Figure</span></th><th scope="col" class="with">With agent</th>
+<caption class="unseen">Both runs compared</caption>
+<thead><tr><th scope="col"><span class="unseen">Figure</span></th><th scope="col" class="with">With agent</th>
 <th scope="col" class="without">Without agent</th></tr></thead>
 <tbody>
 {rows}
@@ -56,7 +82,7 @@ footer {{ color: var(--soft); font-size: 13px; max-width: 80ch; }}
 <p>Both runs play the same market on the protocols' own contracts. Every figure is read from the chain:
 samples at each block's hash; liquidations, hedges and costs from the contracts' logs and receipts. A distance
 is the relative move of the price to where the protocol itself would liquidate the account; distances beyond
-100 % are drawn at 100 %, accounts that no price liquidates are not drawn.</p>
+{far} are drawn at {far}, accounts that no price liquidates are not drawn.</p>
 </footer>
 </main>
 </body>

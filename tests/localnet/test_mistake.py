@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 import time
 import tomllib
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+import stamina
 import tomli_w
 
 from agent.cli.local import write_files
@@ -594,3 +597,55 @@ def test_watch_of_a_chain_without_a_manifest_asks_for_one(ask: Ask, world: World
     told = ask("watch", world.net.book.account, "--once", "--rpc", world.net.url, "--json")
     assert (told.code, told.error["error"]) == (2, "ConfigInvalid")
     assert "none is shipped for chain 31337, only [1, 10, 42161]" in str(told.error["message"])
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "code", "error"),
+    [
+        (200, "<html>hello</html>", 5, "DecodeMismatch"),
+        (200, "", 5, "DecodeMismatch"),
+        (200, "null", 5, "DecodeMismatch"),
+        (200, "[]", 5, "DecodeMismatch"),
+        (200, "{}", 5, "DecodeMismatch"),
+        (200, '{"jsonrpc": "2.0", "id": 0, "result": "0xzz"}', 5, "DecodeMismatch"),
+        (200, '{"jsonrpc": "2.0", "id": 0, "result": {"number": "0x1"}}', 5, "DecodeMismatch"),
+        (200, '{"jsonrpc": "2.0", "id": 0, "result": null}', 3, "ReadUnpinned"),
+        (200, '{"jsonrpc": "2.0", "id": 0, "error": "no"}', 5, "DecodeMismatch"),
+        (200, '{"jsonrpc": "2.0", "id": 0, "error": {"code": -32000, "message": "no"}}', 5, "RpcRejected"),
+        (401, "who are you", 3, "RpcUnavailable"),
+        (404, "<html>not here</html>", 3, "RpcUnavailable"),
+        (429, "slow down", 3, "RateLimited"),
+        (502, "", 3, "RpcUnavailable"),
+    ],
+)
+def test_what_is_no_node_is_told_from_one(
+    ask: Ask, world: World, status: int, body: str, code: int, error: str
+) -> None:
+    with answering(status, body) as url, stamina.set_testing(True):
+        told = ask("positions", "-c", world.config, "--json", "--set", f"rpc.url={url}/v3/hunter2")
+    assert (told.code, told.error["error"], told.out, len(told.err.splitlines())) == (code, error, "", 1), (
+        told
+    )
+    assert "hunter2" not in told.err
+
+
+@contextmanager
+def answering(status: int, body: str) -> Iterator[str]:
+    """A server that always says the same."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body.encode())
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
