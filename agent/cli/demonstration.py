@@ -206,21 +206,26 @@ def _shown(stage: Stage, console: Console) -> Iterator[Show]:
 
 
 def _labels(config: Config) -> dict[str, str]:
-    """What each of the agent's transactions was, from its own record."""
+    """What each of the agent's transactions was, by its hash, from its own record.
+
+    A transaction that was outbid is told only by its outcome, so the way goes by the intent.
+    """
+    decided: dict[str, str] = {}
     labels: dict[str, str] = {}
     with assembly.record_of(config) as database:
-        record, after, decided = Record(database), 0, ""
+        record, after = Record(database), 0
         while page := record.entries(after):
             after = page[-1].seq
             for entry in page:
                 if entry.kind == "decision":
-                    decided = _label(entry.payload)
-                elif entry.kind == "transaction":
-                    labels[str(entry.payload["tx_hash"])] = decided
+                    plan = cast(Mapping[str, object], entry.payload["plan"])
+                    decided[str(plan["intent_id"])] = _label(plan)
+                elif entry.kind in ("transaction", "outcome"):
+                    words = decided.get(str(entry.payload["intent_id"]), "delegation to the executor")
+                    labels[str(entry.payload["tx_hash"])] = words
     return labels
 
 
-def _label(decision: Mapping[str, object]) -> str:
-    plan = cast(Mapping[str, object], decision["plan"])
+def _label(plan: Mapping[str, object]) -> str:
     actions = cast(list[Mapping[str, object]], plan["actions"])
     return "; ".join(action_words(action) for action in actions)
