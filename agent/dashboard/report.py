@@ -226,5 +226,5 @@ def _wrapped(label: str) -> str:
 
 
 def _text(words: str) -> str:
-    """For plotly, which reads a few tags and entities in texts but shows an escaped quote as it is."""
-    return escape(words, quote=False)
+    """For plotly, which reads tags, entities and ``%{...}`` in texts but shows an escaped quote as it is."""
+    return escape(words, quote=False).replace("%{", "&#37;{")

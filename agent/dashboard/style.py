@@ -10,6 +10,7 @@ FIT = """(() => {
     const height = box.clientWidth < 600 ? 1420 : 1120;
     if (height === tall) return;
     tall = height;
+    box.parentElement.style.height = "auto";
     box.style.height = height + "px";
     Plotly.relayout(box, {height});
   };

@@ -56,8 +56,8 @@ addEventListener("load", () => setTimeout(() => {
   }, 500);
 }, 1500));
 </script>"""
-FRAME = """<!doctype html><body><iframe id="phone" src="report.html" style="width:390px;height:2600px;border:0">
-</iframe><script>
+FRAME = """<!doctype html><body>
+<iframe id="phone" src="report.html" style="width:390px;height:2600px;border:0"></iframe><script>
 setTimeout(() => {
   const page = document.getElementById("phone").contentDocument;
   const parts = [page.documentElement, ...page.querySelectorAll(".card")];
@@ -137,8 +137,10 @@ def test_the_page_throws_nothing_and_breaks_no_rule_of_its_own(dom: str) -> None
 
 def test_hostile_words_are_text_and_stay_as_they_were_written(dom: str) -> None:
     assert noted(dom, "alerts") == "0"
-    headings = re.findall(r"<(?:h1|title|p class=\"subtitle\")>(.*?)<", dom)
-    assert [HOSTILE in unescape(words) for words in headings] == [True] * 3
+    for tag in ("title", "h1", 'p class="subtitle"'):
+        words = re.search(rf"<{tag}>([^<]*)<", dom)
+        assert words is not None
+        assert HOSTILE in unescape(words.group(1))
     names = [unescape(words) for words in re.findall(r'class="legendtext"[^>]*>([^<]*)<', dom)]
     assert names.count(NASTY) == 2
 
