@@ -58,12 +58,8 @@ def pools(draw: st.DrawFn) -> Pool:
     base = draw(st.integers(10**20, 10**26))
     around = draw(st.lists(st.integers(-30, 30), max_size=6, unique=True))
     ticks = tuple(sorted((tick // SPACING + offset) * SPACING for offset in around))
-    liquidity = base
-    nets = []
-    for at in ticks:
-        net = draw(st.integers(-base // 10, base // 10))
-        nets.append(net)
-    return Pool(draw(st.integers(low, high)), tick, liquidity, SPACING, ticks, tuple(nets))
+    nets = tuple(draw(st.integers(-base // 10, base // 10)) for _ in ticks)
+    return Pool(draw(st.integers(low, high)), tick, base, SPACING, ticks, nets)
 
 
 # --- ranges ------------------------------------------------------------------------------------------
