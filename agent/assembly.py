@@ -111,7 +111,7 @@ def dry_desk(config: Config) -> tuple[Desk, Block]:
     eye, block = _identified(rpc, config, deployment)
     executor = config.executor.address or deployment.executor
     if executor is not None:
-        pass
+        read_one(rpc, block, identify(Address(executor)))
     desk = Desk(
         account=config.account,
         eye=eye,
@@ -145,6 +145,7 @@ def live_desk(config: Config) -> Iterator[tuple[Desk, Block]]:
         raise ConfigInvalid(key="executor.address", value=None, reason="a live run needs the executor")
     with Database(config.run.journal, time.time) as database:
         journal = Journal(database)
+        _require_own(journal, dry, config.run.journal)
         sender = Sender(dry.eye.rpc, signer, journal, dry.eye.chain_id, Address(executor), config.tx.lane)
         yield (
             Desk(dry.account, dry.eye, dry.policy, dry.bounds, dry.simulator, sender, Record(database)),

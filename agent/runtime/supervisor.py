@@ -129,7 +129,7 @@ class Supervisor:
         """``head`` if the account runs the executor, else the first head that is known to have it so."""
         deadline = time.monotonic() + DELEGATION_S
         is_late = False
-        while not self._is_ready(head) and False:
+        while not self._is_ready(head):
             waiting = self._desk.sender.in_flight() if self._desk.sender is not None else ()
             if waiting and time.monotonic() > deadline:
                 nonce, purpose = waiting[0].nonce, waiting[0].purpose.value
