@@ -104,7 +104,7 @@ def _band(figure: go.Figure, run: Series) -> None:
 def _run(figure: go.Figure, run: Series, colour: str, keys: list[str]) -> None:
     hours, name = [s.hours for s in run.samples], _text(run.name)
 
-    def add(row: int, values: list[float | None], label: str, dash: str = "solid") -> None:
+    def add(row: int, values: list[float | None], label: str, dash: str = "solid", **more: object) -> None:
         figure.add_trace(
             go.Scatter(
                 x=hours,
@@ -114,8 +114,8 @@ def _run(figure: go.Figure, run: Series, colour: str, keys: list[str]) -> None:
                 legendgroup=name,
                 legendgrouptitle={"text": name},
                 line={"color": colour, "width": 1.6, "dash": dash},
-                meta=f"{name}, {label}",  # not in the template: a name must not be read as one
-                hovertemplate="%{y}<extra>%{meta}</extra>",
+                **{"hovertemplate": "%{y}<extra>%{meta}</extra>", **more},
+                meta=label,  # not in the template: a name must not be read as one
             ),
             row=row,
             col=1,
@@ -125,7 +125,9 @@ def _run(figure: go.Figure, run: Series, colour: str, keys: list[str]) -> None:
     for number, key in enumerate(keys):
         distances = [s.distances.get(key) for s in run.samples]
         shown = [None if d is None else min(max(d, 0.0), FAR) for d in distances]
-        add(2, shown, _text(key), DASHES[number % len(DASHES)])
+        told = "%{customdata:.1%}<extra>%{meta}</extra>"  # as it is, also where the line is capped
+        dash = DASHES[number % len(DASHES)]
+        add(2, shown, _text(key), dash, customdata=distances, hovertemplate=told)
     add(3, [s.mark for s in run.samples], "mark")
     add(4, [s.cash_cost_usd for s in run.samples], "cost")
     _hedges(figure, run, colour)

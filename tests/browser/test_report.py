@@ -46,6 +46,8 @@ console.error = (...words) => wrong.push(words.join(" "));
 window.alert = () => { alerts += 1; };
 addEventListener("load", () => setTimeout(() => {
   const box = document.getElementById("runs");
+  Plotly.Fx.hover(box, {xval: 0.5, yval: 0.5}, "x2y2");
+  noted.distances = document.querySelector("#runs .hoverlayer").textContent;
   const told = box.data.findIndex(trace => trace.name === "hedge landed");
   Plotly.Fx.hover(box, [{curveNumber: told, pointNumber: 3}], "x4y4");
   setTimeout(() => {
@@ -152,6 +154,10 @@ def test_hovering_a_hedge_says_what_it_was(dom: str) -> None:
     assert "landed, cost 3.20 USD" in said
 
 
+def test_hovering_tells_a_capped_distance_as_it_is(dom: str) -> None:
+    assert noted(dom, "distances").count("curie:margin : 146.0%") == 2  # block 60: 1.7 - 60 / 250
+
+
 def test_the_liquidations_are_marked_in_every_chart(dom: str) -> None:
     assert len(re.findall(r'<path [^>]*data-index="\d+"', dom)) == 2 * 4
 
@@ -176,10 +182,18 @@ def test_on_a_phone_nothing_is_cut_off(chromium: str, folder: Path) -> None:
     assert (noted(seen, "parts"), noted(seen, "cut")) == ("3", "0")
 
 
-def test_a_screenshot_can_be_taken(chromium: str, folder: Path) -> None:
-    picture = folder / "report.png"
-    browse(chromium, folder, "report.html", f"--screenshot={picture}")
-    png = picture.read_bytes()
+def test_a_picture_of_the_page_shows_the_charts(chromium: str, folder: Path) -> None:
+    page = (folder / "report.html").read_text()
+    (folder / "bare.html").write_text(re.sub(r"<script[^>]*>.*?</script>", "", page, flags=re.S))
+    drawn, bare = (picture(chromium, folder, name) for name in ("report", "bare"))
+    assert (int.from_bytes(drawn[16:20], "big"), int.from_bytes(drawn[20:24], "big")) == (1180, 1900)
+    assert len(drawn) > 1.5 * len(bare)  # without its charts the same page has less than half the bytes
+
+
+def picture(chromium: str, folder: Path, name: str) -> bytes:
+    """The PNG of a page, left beside it."""
+    target = folder / f"{name}.png"
+    browse(chromium, folder, f"{name}.html", f"--screenshot={target}")
+    png = target.read_bytes()
     assert png.startswith(b"\x89PNG")
-    assert (int.from_bytes(png[16:20], "big"), int.from_bytes(png[20:24], "big")) == (1180, 1900)
-    assert len(png) > 60_000  # an empty page of this size has about 15 kB
+    return png
