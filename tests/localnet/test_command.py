@@ -221,7 +221,8 @@ def test_one_live_cycle_waits_until_its_delegation_is_mined(
 
     def miner() -> None:
         node = Node(chain.url)
-        while pending(node, chain) == 0:
+        deadline = time.monotonic() + 20
+        while pending(node, chain) == 0 and time.monotonic() < deadline:
             time.sleep(0.02)
         time.sleep(0.5)  # the agent looks meanwhile, and finds the account as it was
         seen.append(is_delegated(chain, node))
