@@ -59,7 +59,7 @@ addEventListener("load", () => setTimeout(() => {
 }, 1500));
 </script>"""
 FRAME = """<!doctype html><body>
-<iframe id="phone" src="report.html" style="width:390px;height:2600px;border:0"></iframe><script>
+<iframe id="phone" src="report.html" style="width:360px;height:2600px;border:0"></iframe><script>
 setTimeout(() => {
   const page = document.getElementById("phone").contentDocument;
   const parts = [page.documentElement, ...page.querySelectorAll(".card")];
