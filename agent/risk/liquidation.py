@@ -6,7 +6,9 @@ the snapshot to the flip (0.25 is twenty-five percent; 0 is liquidatable now).
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Literal
 
 from agent.market.margin import MarginAccount, Prices
@@ -167,15 +169,15 @@ def collateral_to(account: MarginAccount, distance: float) -> int:
     """The collateral (wad of the account's token) to add so that nothing within ``distance`` liquidates it.
 
     Both directions and the way there are looked at in steps, since a requirement need not be monotonic;
-    negative means that much could be taken out. Adding x raises equity by x at every price, so the answer
-    is the largest requirement minus equity, plus one unit because the contracts liquidate below, not at.
+    negative means that much could be taken out. Adding x raises equity by x at every price, and the contracts
+    liquidate below the requirement, not at it: the answer is the largest requirement minus equity, and one
+    unit of the token for what the contract's rounding to its decimals hides between the steps.
     """
     steps = 8
-    reach = round(distance * 1e9) * 10**9
-    worst: int | None = None
+    reach = math.ceil(Fraction(distance) * WAD)
+    gaps = []
     for step in range(-steps, steps + 1):
-        ratio = max(0, WAD + reach * step // steps)
-        prices = shocked(account.prices, ratio)
-        gap = account.requirement_wad(prices, account.at_s) - account.equity_wad(prices, account.at_s)
-        worst = gap if worst is None else max(worst, gap)
-    return (worst or 0) + account.price_step_wad // WAD + 1
+        prices = shocked(account.prices, max(0, WAD + reach * step // steps))
+        gaps.append(account.requirement_wad(prices, account.at_s) - account.equity_wad(prices, account.at_s))
+    unit = int(10 ** max(0, 18 - account.collateral_token.decimals))
+    return max(gaps) + unit
