@@ -192,7 +192,8 @@ class Sender:
             errand = self._look(before, head)
             if errand.is_open and not holds_lane:
                 holds_lane = True  # only the lowest open nonce is acted on; the others cannot be mined yet
-                self._act(errand, head)
+                if not self._fill_gap(errand, head):
+                    self._act(errand, head)
         return self._ledger.unreported(self._chain_id, self.account)
 
     def recover(self, head: Block) -> tuple[Outcome, ...]:
@@ -261,6 +262,30 @@ class Sender:
                 self._abandon(errand, head, reason)
             case Decision.WAIT | Decision.DONE:
                 pass
+
+    def _fill_gap(self, errand: Errand, head: Block) -> bool:
+        """Whether a nonce below the errand's was free, and something is on its way to use it up.
+
+        A reorganisation may take somebody else's transactions off the chain for good, and ours then waits
+        behind nonces that nobody will use. A transaction that does nothing takes the lowest of them; should
+        the node only be behind, it is refused or never mined, which does no harm.
+        """
+        began_at = errand.attempts[0].signed_at if errand.attempts else head.number
+        if head.number < began_at + self._policy.confirm_depth:
+            return False  # what was reorganised away is usually back by then
+        nonce = self._network.nonce(self.account)
+        if nonce >= errand.nonce:
+            return False
+        gas = gas_limit(self._network.estimate_gas(self.account))
+        try:
+            fee = bid(self._network.history(), errand.urgency, self._policy.fees, gas)
+            transaction = self._transaction(nonce, fee, gas, b"")
+            self._require_balance(transaction)
+            filler = self._errand(nonce, Purpose.CANCEL, NO_INTENT, 0, errand.urgency, 0)
+            self._launch(self._ledger.open(filler), Purpose.CANCEL, transaction, head)
+        except (FeeCapExceeded, BalanceTooLow, LaneBusy, TransactionRejected):
+            return False  # the next head sees the gap again
+        return True
 
     def _resend(self, errand: Errand, head: Block) -> None:
         again = next((a for a in reversed(errand.attempts) if a.may_live), errand.attempts[-1])

@@ -159,7 +159,9 @@ class World:
             raise _refusal("nonce too low: next nonce")
         if standing and standing[1] == tx_hash:
             raise _refusal("already known")
-        if transaction.nonce > self.tip.nonce or (self.pool and not standing):
+        # as geth's checkDelegationLimit: one that is next in line bars all but its own replacement; one
+        # that waits behind a gap bars nobody
+        if transaction.nonce > self.tip.nonce or (self.tip.nonce in self.pool and not standing):
             raise _refusal("in-flight transaction limit reached for delegated accounts")
         if standing:
             old, new = standing[0].fee, transaction.fee
