@@ -399,6 +399,28 @@ def test_a_nonce_used_by_somebody_else_is_noticed_and_the_intent_planned_again(l
     assert lane.effects() == 1
 
 
+def test_nonces_that_a_reorganisation_took_from_somebody_else_do_not_strand_the_hedge(lane: Lane) -> None:
+    agent = lane.agent()
+    before = lane.nonce()
+    for _ in range(2):
+        use_nonce(lane)
+        lane.node.mine()
+    sent = agent.sender.submit(lane.hedge(agent), Urgency.NORMAL, agent.head())
+    assert sent.nonce == before + 2
+    lane.reorg(2)  # and nobody will ever send them again: ours waits behind a gap of two
+    assert lane.nonce() == before
+    seen: list[tuple[Stage, Verdict]] = []
+    for _ in range(12):
+        seen += kinds(agent.observe())
+        lane.node.mine()
+    seen += kinds(agent.observe())
+    assert seen.count((Stage.FINAL, Verdict.CANCELLED)) == 2
+    assert seen.count((Stage.FINAL, Verdict.EXECUTED)) == 1
+    assert lane.effects() == 1
+    assert lane.nonce() == before + 3
+    assert agent.sender.in_flight() == ()
+
+
 def test_two_agents_with_journals_of_their_own_do_one_thing_once(lane: Lane) -> None:
     one, two = lane.agent("one.db"), lane.agent("two.db")
     plans = lane.hedge(one), lane.hedge(two)
