@@ -16,8 +16,7 @@
     |   |-- BalanceTooLow       the sender cannot pay for the transaction
     |   |-- PlanExpired         the plan's deadline has passed
     |   |-- PlanInfeasible      no plan keeps every limit; names those in conflict
-    |   |-- LaneBusy            the account already has a transaction in flight
-    |   `-- NonceReplaced       somebody else used our nonce
+    |   `-- LaneBusy            the account already has a transaction in flight
     |-- Untrusted       halt and page; what we were told cannot be true
     |   |-- RpcRejected         the node answered a well-formed request with an error
     |   |-- DecodeMismatch      an answer has not the shape its ABI says
@@ -183,11 +182,6 @@ class PlanInfeasible(Refused):
 class LaneBusy(Refused):
     template = "{address} already has a transaction in flight (nonce {nonce}, intent {intent_id})."
     fix = "A delegated account sends one transaction at a time; it will be replaced or awaited."
-
-
-class NonceReplaced(Refused):
-    template = "Nonce {nonce} of {address} was used by a transaction that is not ours."
-    fix = "Check who else holds the key; the intent is planned anew."
 
 
 # --- untrusted -------------------------------------------------------------------------------------

@@ -25,6 +25,8 @@ from agent.values.call import Answer, Call
 
 Value = int | str | bytes | bool | tuple["Value", ...]
 Fragment = Mapping[str, object]
+Errors = Mapping[bytes, tuple[str, tuple[str, ...]]]  # custom errors: selector to name and types
+NO_ERRORS: Errors = {}
 
 _WORD = 32
 _PANICS = {
@@ -52,6 +54,7 @@ class Function:
     outputs: tuple[str, ...]
     output_names: tuple[str, ...]
     selector: bytes
+    errors: Errors = field(default_factory=dict, compare=False, repr=False)  # all of its contract's
 
     @property
     def label(self) -> str:
@@ -81,7 +84,9 @@ class Function:
     def read(self, call: Call, answer: Answer) -> tuple[Value, ...]:
         """The values in the answer to ``call``. Raises ReadReverted or DecodeMismatch."""
         if not answer.ok:
-            raise ReadReverted(label=call.label, target=call.target, reason=decode_error(answer.data))
+            raise ReadReverted(
+                label=call.label, target=call.target, reason=decode_error(answer.data, self.errors)
+            )
         return self.decode(answer.data, call.target)
 
     def integers(self, call: Call, answer: Answer) -> tuple[int, ...]:
@@ -145,7 +150,7 @@ class Contract:
     source: str
     functions: Mapping[str, Function]
     events: Mapping[str, Event] = field(default_factory=dict)
-    errors: Mapping[bytes, tuple[str, tuple[str, ...]]] = field(default_factory=dict)
+    errors: Errors = field(default_factory=dict)
 
     def __getitem__(self, name: str) -> Function:
         return self.functions[name]
@@ -185,6 +190,7 @@ def parse(name: str, source: str, fragments: Iterable[Fragment]) -> Contract:
                 outputs=_types(fragment, "outputs"),
                 output_names=_names(fragment, "outputs"),
                 selector=keccak(text=signature)[:4],
+                errors=errors,
             )
             functions[signature] = function
             if own_name in functions:
@@ -206,16 +212,15 @@ def parse(name: str, source: str, fragments: Iterable[Fragment]) -> Contract:
     return Contract(name, source, functions, events, errors)
 
 
-def decode_error(data: bytes, contracts: Sequence[Contract] = ()) -> str:
-    """Revert data as words: Error(string), Panic, and the custom errors of ``contracts``."""
+def decode_error(data: bytes, errors: Errors = NO_ERRORS) -> str:
+    """Revert data as words: Error(string), Panic, and the custom ``errors`` of a contract."""
     if not data:
         return "no reason given (a bare revert, or out of gas)"
-    known: dict[bytes, tuple[str, tuple[str, ...]]] = {
+    known: Errors = {
         bytes.fromhex("08c379a0"): ("Error", ("string",)),
         bytes.fromhex("4e487b71"): ("Panic", ("uint256",)),
+        **errors,
     }
-    for contract in contracts:
-        known.update(contract.errors)
     name, types = known.get(data[:4], ("", ()))
     if not name:
         return f"error 0x{data[:4].hex()} with {len(data) - 4} bytes"

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from agent.chain.abi import Function, Value
+from agent.errors import DecodeMismatch
 from agent.values.address import Address
 from agent.values.call import Answer, Call, Reading
 
 K = TypeVar("K")
+Row = tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +58,28 @@ class Reply:
         return self.question.function.integers(self.call, self.answer)
 
     @property
+    def row(self) -> Row:
+        """The first output, a struct of ints."""
+        return cast(Row, self.outputs[0])
+
+    @property
+    def rows(self) -> tuple[Row, ...]:
+        """The first output, a list of structs of ints."""
+        return cast(tuple[Row, ...], self.outputs[0])
+
+    @property
     def address(self) -> Address:
         return self.question.function.address(self.call, self.answer)
 
     @property
     def text(self) -> str:
         return self.question.function.text(self.call, self.answer)
+
+    def mismatch(self, expected: str, reason: str) -> DecodeMismatch:
+        """For an answer that decodes and cannot be true."""
+        return DecodeMismatch(
+            label=self.call.label, target=self.call.target, expected=expected, reason=reason
+        )
 
 
 def ask(questions: Mapping[K, Question]) -> Reading[dict[K, Reply]]:

@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import cast
 
+from agent.chain.question import Question, Reply, ask
 from agent.errors import ContractMismatch, DecodeMismatch, ReadReverted
 from agent.values.address import Address
 from agent.values.amount import Token
 from agent.values.call import Reading
 from agent.venues.deployments import LyraDeployment
-from agent.venues.lyra.question import LYRA, Question, Reply, ask
+from agent.venues.lyra.fragment import LYRA
 from agent.venues.lyra.reader import decode_tokens, token_questions
 
 _UNUSED = 0  # no position has this id; asking for it shows that the contract knows positions

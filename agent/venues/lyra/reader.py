@@ -9,14 +9,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import cast
 
+from agent.chain.question import Question, Reply, Row, ask
 from agent.errors import ContractMismatch
 from agent.values.address import Address, MarketId
 from agent.values.amount import Token
 from agent.values.block import Block
 from agent.values.call import Reading
 from agent.venues.deployments import LyraDeployment
+from agent.venues.lyra.fragment import ERC20, LYRA
 from agent.venues.lyra.margin import CollateralTerms, OptionType
-from agent.venues.lyra.question import ERC20, LYRA, Question, Reply, Row, ask
 from agent.venues.lyra.state import Holding, LyraState, Standing, TradeTerms, assemble
 
 ACTIVE = 1  # OptionToken.PositionState

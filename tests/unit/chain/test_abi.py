@@ -104,7 +104,7 @@ def test_a_reverted_read_says_why() -> None:
 
 def test_revert_data_is_put_into_words() -> None:
     custom = keccak(text="TooMuch(uint256,bytes)")[:4] + codec.encode(["uint256", "bytes"], [7, b"\xab"])
-    assert decode_error(custom, [THING]) == "TooMuch(7, 0xab)"
+    assert decode_error(custom, THING.errors) == "TooMuch(7, 0xab)"
     assert decode_error(custom) == "error 0x" + custom[:4].hex() + " with 128 bytes"
     panic = bytes.fromhex("4e487b71") + (0x11).to_bytes(32, "big")
     assert decode_error(panic) == "panic 0x11 (arithmetic overflow)"
