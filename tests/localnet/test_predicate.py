@@ -1,12 +1,12 @@
 """Liquidation prices from `risk` against the contracts' own predicates, a smallest step on either side.
 
-Every account of the book and those of other traders: the real oracles are moved to the price that was foretold,
-and the contracts are asked whether they would liquidate there, and a step nearer.
+Every account of the book and those of other traders: the real oracles are moved to the price that was
+foretold, and the contracts are asked whether they would liquidate there, and a step nearer.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -25,12 +25,34 @@ from agent.venues.curie.state import CurieState
 from agent.venues.lyra import Lyra
 from agent.venues.lyra.margin import ShortOption
 from agent.venues.lyra.state import LyraState
-from tests.localnet.test_curie import at_oracle, push_pool
+from tests.localnet.test_curie import assert_equals_views, liquidation_refused, push_pool
 
 BLOCK_S = 12
 FEED_STEP_WAD = 10**10  # Curie's oracle has 8 decimals, Lyra's 18
 BOOK_SHORTS, OTHERS = 3, 5
 CURIE_ROLES = ("book", *(f"curie_trader_{n}" for n in range(1, 7)))
+
+
+@pytest.fixture
+def chain(chain: Localnet) -> Iterator[Localnet]:
+    """As everywhere, and the node has nothing left to do when it is rolled back."""
+    yield chain
+    _settle(chain)
+
+
+def _settle(net: Localnet) -> None:
+    """Wait for the node to clear its pool of what it has mined: it does that a little after it answers, by
+    sender and nonce, and would clear away the next transaction of a chain that was rolled back meanwhile.
+    """
+    for _ in range(10_000):
+        if net.node.request("txpool_status") == {"pending": "0x0", "queued": "0x0"}:
+            return
+    raise AssertionError("the node's pool does not empty")
+
+
+def _revert(net: Localnet, snapshot: str) -> None:
+    _settle(net)
+    net.node.revert(snapshot)
 
 
 def _read(net: Localnet, role: str, name: str) -> CurieState | LyraState:
@@ -123,7 +145,7 @@ def test_lyra_liquidates_at_the_foretold_price_and_not_a_wei_before(
         now = risk.down if flip.direction == "down" else risk.up
         assert now is not None
         assert now.price_wad == flip.price_wad  # foretold two blocks ago
-        chain.node.revert(snapshot)
+        _revert(chain, snapshot)
 
 
 @pytest.mark.parametrize(("role", "index"), LYRA_ACCOUNTS)
@@ -146,7 +168,7 @@ def test_lyra_never_liquidates_where_risk_sees_no_price(chain: Localnet, role: s
         assert not _can_liquidate(chain, short)
         if way == "up" or price_wad > spot // 1_000:
             assert _refusal(chain, short) == "PositionNotLiquidatable"
-        chain.node.revert(snapshot)
+        _revert(chain, snapshot)
 
 
 def test_the_judge_says_of_the_book_what_the_solver_says(localnet: Localnet) -> None:
@@ -174,7 +196,7 @@ def _closed_at(net: Localnet, role: str, price_wad: int) -> bool:
     state = _curie(net, role)
     assert state.quotes[0].mark_wad == price_wad
     assert state.margin.is_liquidatable(state.margin.prices, state.at_s) == is_under
-    net.node.revert(snapshot)
+    _revert(net, snapshot)
     return is_under
 
 
@@ -201,7 +223,7 @@ def test_curies_formulas_flip_at_the_foretold_price_to_the_wei(chain: Localnet, 
 def test_curie_liquidates_at_the_oracles_step_that_reaches_the_foretold_mark(
     chain: Localnet, role: str
 ) -> None:
-    """The pool is pushed past the flip, so that the mark is the index and its premium and goes with the oracle.
+    """The pool is pushed past the flip: the mark is then the index and its premium, and goes with the oracle.
 
     Funding and averages go on meanwhile: what is foretold is said again at the oracle's price nearby.
     """
@@ -213,16 +235,16 @@ def test_curie_liquidates_at_the_oracles_step_that_reaches_the_foretold_mark(
     step = -FEED_STEP_WAD if way == "down" else FEED_STEP_WAD
     price = chain.spot_wad()
     for _ in range(6):
-        state, _ = at_oracle(chain, price, account)
+        state, _ = _at_oracle(chain, price, account)
         short_of_it = _flip_of(state, way).price_wad - state.quotes[0].mark_wad
         # the first oracle price from which the mark is at the flip or beyond
         move = -(-short_of_it // step) * step if short_of_it % step else short_of_it
         if move == 0:
             break
         price += move
-    price = _first_beyond(price, step, lambda at: at_oracle(chain, at, account)[1] == "")
-    doomed, served = at_oracle(chain, price, account)
-    safe, refused = at_oracle(chain, price - step, account)
+    price = _first_beyond(price, step, lambda at: _at_oracle(chain, at, account)[1] == "")
+    doomed, served = _at_oracle(chain, price, account)
+    safe, refused = _at_oracle(chain, price - step, account)
     assert (served, refused) == ("", "CH_EAV")
     assert abs(doomed.quotes[0].mark_wad - safe.quotes[0].mark_wad) == FEED_STEP_WAD
     assert solve_price(doomed.margin, leg.market, way) == _flip_of(doomed, way)
@@ -230,6 +252,18 @@ def test_curie_liquidates_at_the_oracles_step_that_reaches_the_foretold_mark(
     flip = _flip_of(safe, way)
     assert 0 < flip.distance * safe.quotes[0].mark_wad <= 2 * FEED_STEP_WAD
     assert abs(flip.price_wad - safe.quotes[0].mark_wad) <= FEED_STEP_WAD
+
+
+def _at_oracle(net: Localnet, price_wad: int, account: str) -> tuple[CurieState, str]:
+    """The account, and what ``liquidate`` answers, at a block 16 s on with that oracle; then rolled back."""
+    snapshot, now_s = net.node.snapshot(), net.node.now_s()
+    net.node.set_next_timestamp(now_s + 15)
+    net.aggregator.send(net.roles["owner"], "setAnswer", price_wad // FEED_STEP_WAD)
+    net.node.set_next_timestamp(now_s + 16)
+    net.node.mine()
+    seen = assert_equals_views(net, account), liquidation_refused(net, account)
+    _revert(net, snapshot)
+    return seen
 
 
 def _flip_of(state: CurieState, way: Direction) -> Flip:

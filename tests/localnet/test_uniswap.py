@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import cast
 
@@ -204,10 +205,32 @@ def _usdc_pool(net: Localnet, trader: str) -> tuple[Contract, Contract]:
     return usdc, pool
 
 
+@contextmanager
+def rolled_back(net: Localnet) -> Iterator[None]:
+    """Undone at the end, once the node has cleared its pool of what it has mined: it does that a little after
+    it answers, by sender and nonce, and would clear away the next transaction of a chain that was rolled back
+    meanwhile.
+    """
+    snapshot = net.node.snapshot()
+    try:
+        yield
+    finally:
+        for _ in range(10_000):
+            if net.node.request("txpool_status") == {"pending": "0x0", "queued": "0x0"}:
+                break
+        else:
+            raise AssertionError("the node's pool does not empty")
+        net.node.revert(snapshot)
+
+
 @pytest.fixture(scope="module")
 def seeded(localnet: Localnet) -> Iterator[dict[str, World]]:
     """Both pools in both orders, on a chain that is rolled back when the module ends."""
-    snapshot = localnet.node.snapshot()
+    with rolled_back(localnet):
+        yield _seed(localnet)
+
+
+def _seed(localnet: Localnet) -> dict[str, World]:
     net, trader = localnet, localnet.roles["arbitrageur"]
     base, quote = net.lyra.base, net.lyra.quote
     for token in (base, quote):
@@ -230,13 +253,12 @@ def seeded(localnet: Localnet) -> Iterator[dict[str, World]]:
         )
         return World(net, Uniswap(deployment), asset, cash, pool, trader, ids)
 
-    yield {
+    return {
         "asset first": world(base, quote, net.uniswap.pool, big_ids),
         "asset second": world(quote, base, net.uniswap.pool, big_ids),
         "quote of six decimals": world(base, usdc, small, small_ids),
         "asset of six decimals": world(usdc, base, small, small_ids),
     }
-    localnet.node.revert(snapshot)
 
 
 @pytest.fixture(
@@ -254,9 +276,8 @@ def unchanged(seeded: dict[str, World], kind: str) -> World:
 
 @pytest.fixture
 def world(unchanged: World) -> Iterator[World]:
-    snapshot = unchanged.net.node.snapshot()
-    yield unchanged
-    unchanged.net.node.revert(snapshot)
+    with rolled_back(unchanged.net):
+        yield unchanged
 
 
 def _worth(world: World, amounts: tuple[int, int], price_wad: int) -> float:
@@ -306,8 +327,7 @@ def test_it_is_wherever_the_price_goes_fees_and_all(world: World, ticks: int) ->
 @given(moves=st.lists(st.integers(-600, 600).filter(bool), min_size=1, max_size=5))
 @ON_CHAIN
 def test_fees_after_any_swaps_are_what_collect_answers(unchanged: World, moves: list[int]) -> None:
-    snapshot = unchanged.net.node.snapshot()
-    try:
+    with rolled_back(unchanged.net):
         for move in moves:
             unchanged.push(move)
         state = unchanged.read()
@@ -315,8 +335,6 @@ def test_fees_after_any_swaps_are_what_collect_answers(unchanged: World, moves: 
         for holding in state.holdings:
             if any(holding.fees):
                 assert unchanged.collectable(holding) == holding.fees
-    finally:
-        unchanged.net.node.revert(snapshot)
 
 
 def test_fees_stay_exact_when_some_of_them_were_booked_or_collected_before(world: World) -> None:
@@ -471,24 +489,22 @@ def test_a_quote_crosses_ticks_as_the_pool_does(world: World, part: float) -> No
         assert raw > 0
         assert offer.quote_raw(size_wad) == world.simulated(raw if size_wad > 0 else -raw)
         if part == 2.5:
-            snapshot = world.net.node.snapshot()
-            world.swap(raw if size_wad > 0 else -raw)
-            view = world.view
-            crossed = sorted((view.pool.tick, offer.pool.tick))
-            assert sum(crossed[0] < tick <= crossed[1] for tick in offer.pool.ticks) >= 2
-            world.net.node.revert(snapshot)
+            with rolled_back(world.net):
+                world.swap(raw if size_wad > 0 else -raw)
+                view = world.view
+                crossed = sorted((view.pool.tick, offer.pool.tick))
+                assert sum(crossed[0] < tick <= crossed[1] for tick in offer.pool.ticks) >= 2
 
 
 def test_the_most_moves_the_price_by_about_two_percent(world: World) -> None:
     offer = world.offer
     for size_wad in (offer.max_buy_wad, -offer.max_sell_wad):
-        snapshot = world.net.node.snapshot()
-        raw = offer.raw_size(size_wad)
-        world.swap(raw if size_wad > 0 else -raw)
-        moved = world.view.price_wad / offer.price_wad - 1
-        assert (moved > 0) == (size_wad > 0)
-        assert 0.0196 < abs(moved) < 0.0204
-        world.net.node.revert(snapshot)
+        with rolled_back(world.net):
+            raw = offer.raw_size(size_wad)
+            world.swap(raw if size_wad > 0 else -raw)
+            moved = world.view.price_wad / offer.price_wad - 1
+            assert (moved > 0) == (size_wad > 0)
+            assert 0.0196 < abs(moved) < 0.0204
 
 
 def test_cost_is_the_quote_less_the_worth_at_the_price_and_need_is_the_quote(world: World) -> None:
