@@ -350,6 +350,19 @@ def test_fees_stay_exact_when_some_of_them_were_booked_or_collected_before(world
             _assert_pays_what_it_says(world)
 
 
+def test_fees_are_no_more_than_the_pool_has_booked_for_the_manager(world: World) -> None:
+    """The pool rounds down whenever anybody in the range is paid, the manager when this token is: what is
+    left for the last can be less than the manager promised.
+    """
+    first, twin = world.ids[:2]
+    for step in range(16):
+        world.push(7 + step if step % 2 else -7 - step)
+        world.manager.send(world.trader, "decreaseLiquidity", (first, 1, 0, 0, NEVER_S))
+        world.manager.send(world.trader, "collect", (first, world.trader, MOST, MOST))
+        holding = world.read().holding(f"uniswap:{twin}")
+        assert world.collectable(holding) == holding.fees
+
+
 def test_liquidity_of_nothing_holds_what_it_is_owed_and_then_is_gone(world: World) -> None:
     world.push(500)
     before = world.read().holding(f"uniswap:{world.ids[2]}")
