@@ -37,6 +37,7 @@ BLOCK_S = 30  # simulated seconds from block to block
 READY_S = 60.0  # the agent must be up and delegated by then
 SETTLE_BLOCKS = 3  # after the script, for what is still on its way
 QUIET_EVERY = 30  # blocks between two lines when nobody watches a terminal
+LOOKS = 5  # a block lasts at least so many times what one look at the chain takes
 COUNT_EVERY = 5  # blocks between two looks at the logs
 MIN_SHARE = 0.99  # of the blocks inside the band is what the agent promises
 
@@ -106,26 +107,47 @@ def _stage(name: str, folder: Path, toolchain: Toolchain, blocks: int, interval_
 
 
 def _play(stage: Stage, seed: int, console: Console, agent: subprocess.Popen[bytes] | None) -> Run:
-    """Start the market and sample every block of it as it comes."""
+    """Start the market and sample every block of it as it comes.
+
+    With an agent the market waits for our cue: a block lasts no less than ``LOOKS`` of our own looks at it,
+    so that on a busy machine everybody is slower alike. Without one it goes as fast as it can.
+    """
     observer = Observer(load(stage.config, []))
     first = observer.newest + 1
+    log = stage.folder / "scenario.log"
     command = [sys.executable, "-m", "agent.sim.scenario"]
     command += ["--localnet", str(stage.folder / "localnet.json"), "--seed", str(seed)]
     command += ["--blocks", str(stage.blocks), "--block-s", str(BLOCK_S)]
-    command += ["--interval", str(stage.interval_s)]
+    command += ["--interval", str(stage.interval_s), *(["--cued"] if agent is not None else [])]
+    # uncued, we stay a block behind: anvil answers for its newest block from what is being mined
+    behind = 0 if agent is not None else 1
     samples: list[Sample] = []
-    with _process(command, stage.folder / "scenario.log") as scenario, _shown(stage, console) as show:
+    with _process(command, log) as market, _shown(stage, console) as show:
         for number in range(first, first + stage.blocks):
-            # one block behind the newest: anvil answers for its newest block from what is being mined
-            while observer.newest <= number and scenario.poll() != 0:
-                _require_alive(scenario, "the market", stage.folder / "scenario.log")
-                if agent is not None:
-                    _require_alive(agent, "the agent", stage.folder / "agent.log")
+            if agent is not None:
+                _require_alive(agent, "the agent", stage.folder / "agent.log")
+                _cue(market, log)
+            while observer.newest < number + behind and market.poll() != 0:
+                _require_alive(market, "the market", log, may_end=True)
                 time.sleep(0.01)
+            began = time.monotonic()
             samples.append(observer.sample(number))
+            took_s = time.monotonic() - began
             show(samples)
-        scenario.wait(timeout=60)
+            if agent is not None:
+                time.sleep(max(0.0, LOOKS * took_s - (time.monotonic() - began)))
+        market.wait(timeout=60)
     return run_of(stage.name, stage.net, samples)
+
+
+def _cue(market: subprocess.Popen[bytes], log: Path) -> None:
+    if market.stdin is None:
+        raise ProcessFailed(what="the market", status="no way to reach it", log=log)
+    try:
+        market.stdin.write(b"\n")
+        market.stdin.flush()
+    except BrokenPipeError as error:
+        raise ProcessFailed(what="the market", status="its cues unheard", log=log) from error
 
 
 @contextmanager
@@ -144,7 +166,7 @@ def _agent(stage: Stage) -> Iterator[subprocess.Popen[bytes]]:
 def _process(command: list[str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
     """A child that never outlives us, its words in ``log``."""
     with log.open("wb") as words:
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=words, stderr=words)
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=words, stderr=words)
         try:
             yield process
         finally:
@@ -157,7 +179,7 @@ def _require_alive(process: subprocess.Popen[bytes], what: str, log: Path, *, ma
     status = process.poll()
     if status is None or (may_end and status == 0):
         return
-    raise ProcessFailed(what=what, status=status, log=log)
+    raise ProcessFailed(what=what, status=f"exit code {status}", log=log)
 
 
 def _await_delegation(stage: Stage, process: subprocess.Popen[bytes]) -> None:

@@ -13,6 +13,7 @@ import argparse
 import json
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from agent.sim import tick
@@ -46,14 +47,17 @@ class Scenario:
         self._greeks_at_wad = localnet.spot_wad()
         self._base_fee_wei = 0
 
-    def play(self, script: MarketPath, interval_s: float) -> None:
+    def play(self, script: MarketPath, interval_s: float, cue: Callable[[], None] | None = None) -> None:
         """One block per step, at least ``interval_s`` real seconds apart (0: as fast as it goes).
 
         A busy machine makes the whole market slower, never a burst of blocks: nobody could act in one.
+        ``cue`` is called before each block is mined and may take its time.
         """
         due = time.monotonic() + interval_s
         for number, step in enumerate(script.steps[1:], start=1):
             self._prepare(step)
+            if cue is not None:
+                cue()
             time.sleep(max(0.0, due - time.monotonic()))
             self._net.node.mine()
             due = time.monotonic() + interval_s
@@ -128,6 +132,12 @@ class Scenario:
         return (Call(router.address, data, 0, "uniswap.arbitrage", TRADE_GAS),)
 
 
+def _await_line() -> None:
+    """Until whoever started us says so; when he is gone, so are we."""
+    if not sys.stdin.readline():
+        sys.exit("whoever gives the cues is gone")
+
+
 def _say(line: dict[str, object]) -> None:
     sys.stdout.write(json.dumps(line) + "\n")
     sys.stdout.flush()
@@ -141,11 +151,12 @@ def main() -> None:
     parser.add_argument("--blocks", type=int, default=300)
     parser.add_argument("--block-s", type=int, default=30, help="simulated seconds per block")
     parser.add_argument("--interval", type=float, default=0.0, help="real seconds per block")
+    parser.add_argument("--cued", action="store_true", help="mine a block for each line on stdin")
     arguments = parser.parse_args()
     net = attach(arguments.localnet, locate())
     script = path(arguments.seed, arguments.blocks, arguments.block_s, net.spot_wad())
     net.node.set_interval(arguments.block_s)
-    Scenario(net).play(script, arguments.interval)
+    Scenario(net).play(script, arguments.interval, _await_line if arguments.cued else None)
 
 
 if __name__ == "__main__":
