@@ -16,6 +16,7 @@ import orjson
 from agent.errors import RpcRejected, RpcTimeout, RpcUnavailable
 
 Params = Sequence[object]
+CLEARING_S = 0.1
 
 
 class Node:
@@ -144,11 +145,22 @@ class Node:
         return str(self.request("evm_snapshot"))
 
     def revert(self, snapshot: str) -> None:
-        """Back to ``snapshot``, which is used up. Raises RpcRejected if the node no longer knows it."""
+        """Back to ``snapshot``, which is used up. Raises RpcRejected if the node no longer knows it.
+
+        anvil clears its pool of what was mined a little after it answers; rolled back before that, it would
+        drop the sender's next transaction. So the pool is given a moment (what is kept on purpose stays).
+        """
+        deadline = time.monotonic() + CLEARING_S
+        while self._pooled() and time.monotonic() < deadline:
+            time.sleep(0.002)
         if self.request("evm_revert", snapshot) is not True:
             raise RpcRejected(
                 endpoint=self.url, method="evm_revert", reason=f"no snapshot {snapshot}", rpc_code=0
             )
+
+    def _pooled(self) -> int:
+        status = cast(dict[str, object], self.request("txpool_status"))
+        return quantity(status["pending"]) + quantity(status["queued"])
 
 
 def quantity(value: object) -> int:

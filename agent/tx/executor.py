@@ -26,6 +26,8 @@ _INTENT_DOMAIN = "evenkeel.intent.v1"
 CALLS_TYPE = "(address,uint256,bytes)[]"
 _TERM = "(address,bytes,uint16,bool,int256)"
 _CHECK = f"({_TERM}[],int256,int256)"
+RawTerm = tuple[str, bytes, int, bool, int]  # as decoded: target, data, word, is signed, multiplier
+RawCheck = tuple[tuple[RawTerm, ...], int, int]
 HEDGE_TYPE = f"(bytes32,uint64,{_CHECK}[],{_CHECK}[])"
 
 EXECUTE = keccak(text="execute(bytes32,bytes)")[:4]
@@ -225,6 +227,15 @@ def _facts(name: str, values: Mapping[str, object]) -> str:
 
 def decode_hedge(data: bytes) -> tuple[IntentId, int]:
     """The intent id and deadline inside calldata of ``encode_hedge``. Raises DecodeMismatch."""
+    intent, deadline_s, _, _ = hedge_fields(data)
+    return IntentId("0x" + intent.hex()), deadline_s
+
+
+def hedge_fields(data: bytes) -> tuple[bytes, int, tuple[RawCheck, ...], tuple[RawCheck, ...]]:
+    """Intent, deadline and the checks before and after inside calldata of ``encode_hedge``.
+
+    Raises DecodeMismatch.
+    """
     try:
         if data[:4] != EXECUTE:
             raise DecodeMismatch(
@@ -232,9 +243,9 @@ def decode_hedge(data: bytes) -> tuple[IntentId, int]:
             )
         _, execution = codec.decode(["bytes32", "bytes"], data[4:])
         _, op_data = codec.decode([CALLS_TYPE, "bytes"], execution)
-        ((intent, deadline_s, _, _),) = codec.decode([HEDGE_TYPE], op_data)
+        ((intent, deadline_s, pre, post),) = codec.decode([HEDGE_TYPE], op_data)
     except DecodingError as error:
         raise DecodeMismatch(
             label="hedge", target="calldata", expected="a hedge", reason=str(error)
         ) from error
-    return IntentId("0x" + intent.hex()), int(deadline_s)
+    return intent, deadline_s, pre, post

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from eth_abi import abi as codec
-from eth_abi.exceptions import DecodingError
-
 from agent.chain import shape
 from agent.chain.rpc import Rpc
-from agent.errors import DecodeMismatch, ReadUnpinned
-from agent.tx.executor import CALLS_TYPE, EXECUTE, HEDGE_TYPE
+from agent.errors import ReadUnpinned
+from agent.tx.executor import hedge_fields
 from agent.values.address import TxHash, parse_address
 from agent.values.check import Check, Term
 
@@ -28,18 +25,7 @@ def read_promises(rpc: Rpc, tx_hash: TxHash, names: tuple[str, ...] = ()) -> tup
 
 def decode_promises(data: bytes, names: tuple[str, ...] = ()) -> tuple[Check, ...]:
     """The checks after the calls inside calldata of ``encode_hedge``. Raises DecodeMismatch."""
-    try:
-        if data[:4] != EXECUTE:
-            raise DecodeMismatch(
-                label="hedge", target="calldata", expected="execute", reason=f"0x{data[:4].hex()}"
-            )
-        _, execution = codec.decode(["bytes32", "bytes"], data[4:])
-        _, op_data = codec.decode([CALLS_TYPE, "bytes"], execution)
-        ((_, _, _, post),) = codec.decode([HEDGE_TYPE], op_data)
-    except DecodingError as error:
-        raise DecodeMismatch(
-            label="hedge", target="calldata", expected="a hedge", reason=str(error)
-        ) from error
+    _, _, _, post = hedge_fields(data)
     named = names if len(names) == len(post) else tuple(f"check after {i}" for i in range(len(post)))
     return tuple(
         Check(
