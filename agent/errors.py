@@ -5,6 +5,7 @@
     |   |-- RpcUnavailable      the node did not answer
     |   |-- RpcTimeout          the node did not answer in time
     |   |-- RateLimited         the node asks us to slow down
+    |   |-- SignerUnavailable   the signer did not answer
     |   |-- HeadStale           the newest block is too old to decide on
     |   |-- ReadUnpinned        the block to read at is no longer known to the node
     |   `-- ReadReverted        a contract refuses to answer at this block
@@ -12,6 +13,7 @@
     |   |-- SimulationReverted  the batch would revert
     |   |-- TransactionReverted the batch did revert
     |   |-- TransactionRejected the node refused the transaction
+    |   |-- SignerRefused       the signer would not sign
     |   |-- FeeCapExceeded      the market asks more than the budget allows
     |   |-- BalanceTooLow       the sender cannot pay for the transaction
     |   |-- PlanExpired         the plan's deadline has passed
@@ -122,6 +124,11 @@ class RateLimited(Transient):
     fix = "Use an endpoint with a higher limit or a longer `run.interval_s`."
 
 
+class SignerUnavailable(Transient):
+    template = "The signer {signer} did not sign: {reason}."
+    fix = "What was sent before stays alive; check the signer, or keep a ladder (`tx.ladder_rungs`)."
+
+
 class HeadStale(Transient):
     template = "The newest block {number} is {age_s} s old; at most {max_age_s} s are allowed."
     fix = "Check that the node is in sync, or raise `rpc.max_head_age_s`."
@@ -157,6 +164,11 @@ class TransactionReverted(Refused):
 class TransactionRejected(Refused):
     template = "The node at {endpoint} rejected the transaction: {reason}."
     fix = "Nothing was accepted; the next head plans anew."
+
+
+class SignerRefused(Refused):
+    template = "The signer {signer} refuses to sign: {reason}."
+    fix = "Check the policy and the permissions of the key."
 
 
 class FeeCapExceeded(Refused):

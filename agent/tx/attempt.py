@@ -7,10 +7,12 @@ nonce, so at most one of them is mined, and they share the intent, so the chain 
                  SENT, UNKNOWN -> INCLUDED -> FINAL | CANCELLED     at depth; which attempt won says which
                               INCLUDED -> REORGED -> INCLUDED ...   a block that went away
                  SENT, UNKNOWN -> REPLACED                          somebody else used the nonce
+                 SENT, UNKNOWN -> OVERTAKEN                         behind a gap, and it can only revert now
                  PLANNED, REJECTED -> ABANDONED                     nothing of it can be in any pool
 
-An attempt that was ever accepted, or whose answer we did not get, stays possible until its nonce is used:
-only then does the intent leave its nonce. Nothing here sleeps, asks or knows the time.
+An attempt that was ever accepted, or whose answer we did not get, stays possible until its nonce is used
+or the chain itself would refuse it for good: only then is it let go. Nothing here sleeps, asks or knows
+the time.
 """
 
 from __future__ import annotations
@@ -53,6 +55,13 @@ class Fault(Enum):
     UNSURE = "unsure"  # nothing follows from it
 
 
+class Route(Enum):
+    """Who was shown an attempt. A door that opens one way: what was public never becomes private."""
+
+    PRIVATE = "private"  # block builders that keep it to themselves
+    PUBLIC = "public"  # every node we know
+
+
 class State(Enum):
     """Where an errand stands."""
 
@@ -64,6 +73,7 @@ class State(Enum):
     INCLUDED = "included"
     REORGED = "reorged"
     REPLACED = "replaced"
+    OVERTAKEN = "overtaken"
     FINAL = "final"
     CANCELLED = "cancelled"
     ABANDONED = "abandoned"
@@ -74,6 +84,7 @@ class Decision(Enum):
 
     WAIT = "wait"
     RESEND = "resend"  # the same bytes again: the same hash, so it can do no harm
+    PUBLISH = "publish"  # the same bytes to everybody: those who kept them to themselves did not deliver
     BUMP = "bump"  # the same thing for more
     CANCEL = "cancel"  # it can only revert now: use its nonce for nothing
     GIVE_UP = "give up"  # nothing of it is anywhere: close it and free the nonce
@@ -84,12 +95,16 @@ class Stage(Enum):
     """What happened to an errand, for those who wait for it."""
 
     RESENT = "resent"
+    PUBLISHED = "published"
     BUMPED = "bumped"
     CAPPED = "capped"  # the market asks more than the budget or the balance; the last attempt stays
+    UNSIGNED = "unsigned"  # the signer is out and no rung of the ladder reaches; the last attempt stays
+    REISSUED = "reissued"  # its nonce lies behind a gap: the same hedge went out at the nonce the chain has
     CANCELLING = "cancelling"
     INCLUDED = "included"
     REORGED = "reorged"
     REPLACED = "replaced"
+    OVERTAKEN = "overtaken"
     FINAL = "final"
     ABANDONED = "abandoned"
 
@@ -119,6 +134,7 @@ class Attempt:
     reply: Reply = Reply.NONE
     fault: Fault = Fault.NONE  # of the last answer
     reason: str = ""
+    route: Route = Route.PUBLIC
 
     @property
     def may_live(self) -> bool:
@@ -154,7 +170,10 @@ class Sight:
 
 @dataclass(frozen=True, slots=True)
 class Errand:
-    """One intent at one nonce, with everything signed for it. ``deadline_s`` 0 means none."""
+    """One intent at one nonce, with everything signed for it.
+
+    ``deadline_s`` 0 means none; ``budget_wei`` is the most one transaction of it may cost, if the plan said.
+    """
 
     chain_id: ChainId
     account: Address
@@ -164,6 +183,7 @@ class Errand:
     epoch: int
     urgency: Urgency
     deadline_s: int
+    budget_wei: int | None = None
     id: int = 0
     attempts: tuple[Attempt, ...] = ()
     inclusion: Receipt | None = None
@@ -206,6 +226,21 @@ class Errand:
         return bool(self.attempts) and self.attempts[-1].purpose is Purpose.CANCEL
 
     @property
+    def is_public(self) -> bool:
+        """Whether everybody has been shown something of it."""
+        return any(attempt.route is Route.PUBLIC for attempt in self.attempts)
+
+    @property
+    def began_at(self) -> int:
+        """Head at which its first transaction was signed; NEVER before that."""
+        return self.attempts[0].signed_at if self.attempts else NEVER
+
+    @property
+    def max_cost_wei(self) -> int:
+        """The most that any one of its transactions can take; only one of them is mined."""
+        return max((a.gas * a.fee.max_fee_wei for a in self.attempts if a.may_live), default=0)
+
+    @property
     def base(self) -> Attempt:
         """The attempt that the next one has to outbid."""
         priced = [a for a in self.attempts if a.may_live or a.fault is Fault.UNDERPRICED]
@@ -240,10 +275,14 @@ class Errand:
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How patient we are, in blocks. ``confirm_depth`` 1: the block that holds it is enough."""
+    """How patient we are, in blocks. ``confirm_depth`` 1: the block that holds it is enough.
+
+    ``private_for``: how long only builders know of it.
+    """
 
     confirm_depth: int
     bump_after: int
+    private_for: int = 0
 
 
 def signed(errand: Errand, attempt: Attempt) -> Errand:
@@ -311,6 +350,26 @@ def _mined(errand: Errand, receipt: Receipt, sight: Sight, pace: Pace) -> tuple[
     return errand, stages
 
 
+def published(errand: Errand) -> Errand:
+    """The newest attempt is about to be shown to everybody; nothing has left yet."""
+    newest = replace(errand.attempts[-1], route=Route.PUBLIC)
+    return replace(errand, attempts=(*errand.attempts[:-1], newest))
+
+
+def is_gapped(errand: Errand, nonce: int, head: int, pace: Pace) -> bool:
+    """Whether nonces below the errand's are free and stay so.
+
+    A reorganisation may take somebody else's transactions off the chain for good, and ours then waits
+    behind nonces that nobody will use. What was reorganised away is usually back within the depth.
+    """
+    return errand.is_open and nonce < errand.nonce and head >= errand.began_at + pace.confirm_depth
+
+
+def overtaken(errand: Errand) -> Errand:
+    """Closed behind a gap: the caller knows that all it could still do on chain is revert or nothing."""
+    return replace(errand, ending=State.OVERTAKEN)
+
+
 def abandoned(errand: Errand) -> Errand:
     """Closed without a transaction. Raises ValueError if anything of it may still be mined."""
     if errand.may_live or errand.inclusion is not None:
@@ -331,8 +390,12 @@ def decide(errand: Errand, head: int, now_s: int, pace: Pace) -> Decision:
     newest = errand.attempts[-1]
     if newest.fault is Fault.UNDERPRICED and head > newest.sent_at:
         return Decision.BUMP
-    if errand.reorged or newest.reply is Reply.NONE:
+    if newest.reply is Reply.NONE or (errand.reorged and newest.route is Route.PUBLIC):
         return Decision.RESEND
+    if errand.reorged:  # its block is gone, and with it whatever secret there was
+        return Decision.PUBLISH
+    if newest.route is Route.PRIVATE and head - errand.began_at >= pace.private_for:
+        return Decision.PUBLISH
     if newest.reply is Reply.UNKNOWN and head > newest.sent_at:
         return Decision.RESEND
     return Decision.BUMP if head - newest.sent_at >= pace.bump_after else Decision.WAIT
