@@ -13,6 +13,7 @@ from agent.tx.attempt import Fault, Reply, Route
 from agent.tx.fault import classify
 from agent.values.address import TxHash
 
+NO_SUCH_METHOD = -32601
 PRIVATE_BLOCKS = 25  # how far ahead a relay may still try, if it asks
 
 
@@ -78,6 +79,11 @@ def _ask(channel: Channel, raw: bytes, head: int) -> TxHash:
         case Method.RAW:
             return channel.rpc.send_raw(raw)
         case Method.SYNC:
-            return channel.rpc.send_raw_sync(raw)
+            try:
+                return channel.rpc.send_raw_sync(raw)
+            except RpcRejected as error:
+                if error.fields["rpc_code"] != NO_SUCH_METHOD:
+                    raise
+            return channel.rpc.send_raw(raw)  # what does not know the method has not taken anything
         case Method.PRIVATE:
             return channel.rpc.send_private(raw, head + PRIVATE_BLOCKS)
