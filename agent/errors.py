@@ -5,6 +5,7 @@
     |   |-- RpcUnavailable      the node did not answer
     |   |-- RpcTimeout          the node did not answer in time
     |   |-- RateLimited         the node asks us to slow down
+    |   |-- JournalUnwritable   the journal cannot be written (full disk, permissions)
     |   |-- SignerUnavailable   the signer did not answer
     |   |-- HeadStale           the newest block is too old to decide on
     |   |-- ReadUnpinned        the block to read at is no longer known to the node
@@ -26,7 +27,6 @@
     |   |-- ContractMismatch    the code at an address is not the protocol's
     |   |-- DeepReorg           a final transaction disappeared
     |   |-- JournalCorrupt      the journal or record does not verify
-    |   |-- JournalUnwritable   the journal cannot be written (full disk, permissions)
     |   |-- SignatureMismatch   a signer gave a signature that is not the account's
     |   |-- DelegationMismatch  the account's code is not our executor
     |   |-- ProcessFailed       a process we started ended before its time
@@ -122,6 +122,11 @@ class RpcTimeout(Transient):
 class RateLimited(Transient):
     template = "The node at {endpoint} limits our rate ({method}); it asks to wait {retry_after_s} s."
     fix = "Use an endpoint with a higher limit or a longer `run.interval_s`."
+
+
+class JournalUnwritable(Transient):
+    template = "The journal {path} cannot be written: {reason}."
+    fix = "Free space or mend permissions; nothing is sent until it can be written again."
 
 
 class SignerUnavailable(Transient):
@@ -227,11 +232,6 @@ class DeepReorg(Untrusted):
 class JournalCorrupt(Untrusted):
     template = "The journal {path} does not verify: {reason}."
     fix = "Keep the file, restore a copy, and run `evenkeel journal --verify`; nothing is sent."
-
-
-class JournalUnwritable(Untrusted):
-    template = "The journal {path} cannot be written: {reason}."
-    fix = "Free space or mend permissions; nothing is sent without a journal."
 
 
 class SignatureMismatch(Untrusted):

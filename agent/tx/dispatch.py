@@ -21,13 +21,13 @@ from agent.tx.fees import raised
 from agent.tx.ladder import Rung, Seal, reach, rung_fees
 from agent.tx.ledger import Ledger
 from agent.tx.network import Network
-from agent.tx.signer import Signer, sign_transaction
-from agent.tx.transaction import Fee, Transaction, decode
+from agent.tx.signer import Signer, sign_authorization, sign_transaction
+from agent.tx.transaction import Authorization, Fee, Signed, Transaction, decode
 from agent.tx.witness import Witness
-from agent.values.address import TxHash
+from agent.values.address import Address, ChainId, TxHash
 from agent.values.block import Block
 
-SIGNER_FAULTS = (SignerUnavailable, SignerRefused, SignatureMismatch)
+SIGNER_FAULTS = (SignerUnavailable, SignerRefused)
 
 
 class Dispatch:
@@ -106,12 +106,19 @@ class Dispatch:
         errand = life.abandoned(errand)
         self._ledger.save(errand, [self._witness.outcome(errand, Stage.ABANDONED, head, reason)])
 
+    def authorize(self, chain_id: ChainId, delegate: Address, nonce: int) -> Authorization:
+        """Leave for the account to run ``delegate``'s code. Raises what the signer raises."""
+        try:
+            return sign_authorization(self._signer, chain_id, delegate, nonce)
+        except SignatureMismatch as error:
+            raise SignerUnavailable(signer=self._signer.address, reason=error.message) from error
+
     # --- inside ------------------------------------------------------------------------------------
 
     def _sign(
         self, errand: Errand, purpose: Purpose, transaction: Transaction, head: Block
     ) -> tuple[Errand, Attempt]:
-        done = sign_transaction(self._signer, transaction)
+        done = self._signed(transaction)
         attempt = Attempt(
             done.hash,
             purpose,
@@ -122,6 +129,13 @@ class Dispatch:
             route=self._route(errand),
         )
         return life.signed(errand, attempt), attempt
+
+    def _signed(self, transaction: Transaction) -> Signed:
+        """A wrong signature never leaves; the next head asks again, for halting would protect nobody."""
+        try:
+            return sign_transaction(self._signer, transaction)
+        except SignatureMismatch as error:
+            raise SignerUnavailable(signer=self._signer.address, reason=error.message) from error
 
     def _route(self, errand: Errand) -> Route:
         return Route.PUBLIC if errand.is_public else self._network.first_route
@@ -139,7 +153,7 @@ class Dispatch:
         fees = rung_fees(transaction.fee, self._rungs, transaction.gas, cap_wei, transaction.value_wei)
         for fee in fees:
             try:
-                done = sign_transaction(self._signer, replace(transaction, fee=fee))
+                done = self._signed(replace(transaction, fee=fee))
             except SIGNER_FAULTS:
                 break
             sealed = self._seal.close(done.raw, done.hash)

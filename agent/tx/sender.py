@@ -38,7 +38,7 @@ from agent.tx.ladder import Seal
 from agent.tx.ledger import Ledger, Outcome, Request, Wish
 from agent.tx.network import Network
 from agent.tx.nonce import Claim, check_final, claim
-from agent.tx.signer import Signer, sign_authorization
+from agent.tx.signer import Signer
 from agent.tx.simulation import Simulated, Simulator, gas_limit
 from agent.tx.transaction import Fee, Transaction, decode
 from agent.tx.witness import Witness
@@ -354,7 +354,7 @@ class Sender:
         return errand.is_expired(head.timestamp_s) and seen_for >= self._policy.confirm_depth
 
     def _delegate(self, nonce: int, head: Block) -> Sent:
-        authorization = sign_authorization(self._signer, self._chain_id, self._executor, nonce + 1)
+        authorization = self._dispatch.authorize(self._chain_id, self._executor, nonce + 1)
         gas = gas_limit(self._network.estimate_gas(self.account, authorization))
         fee = bid(self._network.history(), Urgency.NORMAL, self._policy.fees, gas)
         transaction = self._transaction(nonce, fee, gas, b"")

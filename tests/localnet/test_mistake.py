@@ -485,7 +485,7 @@ JOURNAL = (
     Case(
         "a journal below a file",
         lambda w: w.set("run.journal", w.file("j", "") / "evenkeel.sqlite"),
-        5,
+        3,
         "JournalUnwritable",
         ("evenkeel.sqlite",),
     ),

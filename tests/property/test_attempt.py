@@ -26,7 +26,6 @@ from agent.errors import (
     Refused,
     RpcRejected,
     RpcTimeout,
-    SignatureMismatch,
     SignerUnavailable,
 )
 from agent.market.intent import Urgency
@@ -365,7 +364,7 @@ class LaneMachine(RuleBasedStateMachine):
         """One call of the agent; if it ends in the middle, another process takes its journal over."""
         try:
             getattr(self.senders[who], do)(*args)
-        except (Refused, ReadUnpinned, SignerUnavailable, SignatureMismatch):
+        except (Refused, ReadUnpinned, SignerUnavailable):
             pass
         except Killed:
             self.senders[who] = self._sender(self.journals[who])
