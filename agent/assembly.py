@@ -23,8 +23,8 @@ from agent.risk.limits import Bounds
 from agent.runtime.cycle import Desk
 from agent.runtime.see import Eye
 from agent.runtime.supervisor import on_next_heads
-from agent.tx.attempt import Route
 from agent.tx.channel import Channel, Method
+from agent.tx.errand import Route
 from agent.tx.executor import identify
 from agent.tx.ladder import Seal
 from agent.tx.sender import Sender

@@ -24,13 +24,15 @@ from agent.sim.artifact import own_artifact
 from agent.sim.contract import Chain, Contract
 from agent.sim.node import Node
 from agent.sim.toolchain import Toolchain
-from agent.tx.attempt import Stage, Verdict
+from agent.tx.attempt import Stage
 from agent.tx.channel import Channel
+from agent.tx.errand import Verdict
 from agent.tx.executor import Hedge, Intent, delegation_code, find_intent
 from agent.tx.fees import FeePolicy
 from agent.tx.ladder import Seal
+from agent.tx.lane import LanePolicy
 from agent.tx.ledger import Outcome
-from agent.tx.sender import LanePolicy, Sender
+from agent.tx.sender import Sender
 from agent.tx.signer import KeystoreSigner, Signer
 from agent.values.address import ZERO, Address, ChainId
 from agent.values.block import Block

@@ -15,7 +15,7 @@ from agent.errors import ConfigInvalid, JournalLocked
 from agent.proof.database import Database
 from agent.proof.journal import Journal, Line
 from agent.runtime import telemetry
-from agent.tx.attempt import Attempt, Errand
+from agent.tx.errand import Attempt, Errand
 from agent.tx.ledger import Wish
 
 ANSWER_S = 60.0  # how long a running agent is waited for: a few heads

@@ -15,7 +15,7 @@ from agent.config.secret import PREFIX, Environment, read_file, read_secret
 from agent.errors import ConfigInvalid
 from agent.planning.policy import Policy
 from agent.tx.fees import FeePolicy
-from agent.tx.sender import LanePolicy
+from agent.tx.lane import LanePolicy
 from agent.values.address import Address
 from agent.venues.deployments import AddressField
 

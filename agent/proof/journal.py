@@ -11,19 +11,8 @@ from agent.errors import JournalCorrupt, LaneBusy
 from agent.market.intent import Urgency
 from agent.proof.database import Database
 from agent.proof.schema import ATTEMPT, ERRAND, INTENT, OBSERVATION, REQUEST, RUNG
-from agent.tx.attempt import (
-    NO_INTENT,
-    Attempt,
-    Errand,
-    Fault,
-    Purpose,
-    Receipt,
-    Reply,
-    Route,
-    Stage,
-    State,
-    Verdict,
-)
+from agent.tx.attempt import Stage
+from agent.tx.errand import NO_INTENT, Attempt, Errand, Fault, Purpose, Receipt, Reply, Route, State, Verdict
 from agent.tx.ladder import Rung
 from agent.tx.ledger import Outcome, Request, Wish
 from agent.tx.transaction import Fee

@@ -9,7 +9,7 @@ from enum import Enum
 
 from agent.chain.rpc import Rpc
 from agent.errors import DecodeMismatch, RateLimited, RpcRejected, RpcTimeout, RpcUnavailable
-from agent.tx.attempt import Fault, Reply, Route
+from agent.tx.errand import Fault, Reply, Route
 from agent.tx.fault import classify
 from agent.values.address import TxHash
 

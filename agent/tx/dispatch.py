@@ -16,7 +16,8 @@ from agent.errors import (
     TransactionRejected,
 )
 from agent.tx import attempt as life
-from agent.tx.attempt import Attempt, Errand, Fault, Purpose, Route, Stage
+from agent.tx.attempt import Stage
+from agent.tx.errand import Attempt, Errand, Fault, Purpose, Route
 from agent.tx.fees import raised
 from agent.tx.ladder import Rung, Seal, reach, rung_fees
 from agent.tx.ledger import Ledger

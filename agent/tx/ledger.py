@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
-from agent.tx.attempt import Errand, Purpose, Stage, Verdict
+from agent.tx.attempt import Stage
+from agent.tx.errand import Errand, Purpose, Verdict
 from agent.tx.ladder import Rung
 from agent.values.address import Address, ChainId, IntentId, TxHash
 

@@ -9,8 +9,8 @@ from agent.chain import shape
 from agent.chain.rpc import Rpc
 from agent.chain.transport import Json
 from agent.errors import DecodeMismatch, RpcRejected
-from agent.tx.attempt import Errand, Receipt, Route, Sight
 from agent.tx.channel import Broadcast, Channel, broadcast
+from agent.tx.errand import Errand, Receipt, Route, Sight
 from agent.tx.executor import has_executed
 from agent.tx.fees import PERCENTILES, History
 from agent.tx.revert import sentence

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from agent.errors import DeepReorg, LaneBusy, ReadUnpinned
-from agent.tx.attempt import Errand
+from agent.tx.errand import Errand
 
 
 @dataclass(frozen=True, slots=True)

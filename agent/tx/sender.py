@@ -20,21 +20,15 @@ from agent.errors import (
 )
 from agent.market.intent import Urgency
 from agent.tx import attempt as life
-from agent.tx.attempt import (
-    NO_INTENT,
-    Decision,
-    Errand,
-    Pace,
-    Purpose,
-    Reply,
-    Stage,
-    Verdict,
-)
+from agent.tx import gap
+from agent.tx.attempt import Decision, Stage
 from agent.tx.channel import Channel
 from agent.tx.dispatch import SIGNER_FAULTS, Dispatch
+from agent.tx.errand import NO_INTENT, Errand, Purpose, Reply
 from agent.tx.executor import Hedge, encode_hedge
 from agent.tx.fees import FeePolicy, bid, bump
 from agent.tx.ladder import Seal
+from agent.tx.lane import LanePolicy
 from agent.tx.ledger import Ledger, Outcome, Request, Wish
 from agent.tx.network import Network
 from agent.tx.nonce import Claim, check_final, claim
@@ -46,32 +40,6 @@ from agent.values.address import Address, ChainId, IntentId, TxHash
 from agent.values.block import Block
 
 _RANK = {Urgency.HOUSEKEEPING: 0, Urgency.NORMAL: 1, Urgency.RESCUE: 2}
-
-
-@dataclass(frozen=True, slots=True)
-class LanePolicy:
-    """``confirm_depth`` 1 is the block itself; ``bump_after``: blocks before an urgency is outbid;
-    ``private_for``: blocks for which only builders are shown it, where there are private channels;
-    ``ladder_rungs``: replacements signed in advance."""
-
-    fees: FeePolicy
-    confirm_depth: int = 2
-    bump_after_housekeeping: int = 6
-    bump_after_normal: int = 3
-    bump_after_rescue: int = 1
-    private_for_housekeeping: int = 10
-    private_for_normal: int = 5
-    private_for_rescue: int = 2
-    ladder_rungs: int = 0
-
-    def pace(self, urgency: Urgency) -> Pace:
-        """How patient to be with an errand of this urgency."""
-        bump_after, private_for = {
-            Urgency.HOUSEKEEPING: (self.bump_after_housekeeping, self.private_for_housekeeping),
-            Urgency.NORMAL: (self.bump_after_normal, self.private_for_normal),
-            Urgency.RESCUE: (self.bump_after_rescue, self.private_for_rescue),
-        }[urgency]
-        return Pace(self.confirm_depth, bump_after, private_for)
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,8 +170,9 @@ class Sender:
         asked = self._heed(waiting, head)
         if waiting:
             nonce = self._network.nonce(self.account)
-            spent = tuple(errand for errand in waiting if self._is_spent(errand))
-            fronts = tuple(e for e in waiting if e not in spent and not _has_twin(e, seen))
+            final = self._ledger.last_final(self._chain_id, self.account)
+            spent = tuple(errand for errand in waiting if gap.is_spent(errand, final))
+            fronts = tuple(e for e in waiting if e not in spent and not gap.has_twin(e, seen))
             gapped = tuple(errand for errand in waiting if self._is_gapped(errand, nonce, head))
             # Only the lowest open nonce is acted on; the others cannot be mined yet.
             for errand in fronts[:1]:
@@ -296,7 +265,7 @@ class Sender:
     # --- gaps --------------------------------------------------------------------------------------
 
     def _is_gapped(self, errand: Errand, nonce: int, head: Block) -> bool:
-        return life.is_gapped(errand, nonce, head.number, self._policy.pace(errand.urgency))
+        return gap.is_gapped(errand, nonce, head.number, self._policy.pace(errand.urgency))
 
     def _bridge(self, errand: Errand, nonce: int, head: Block) -> None:
         """Nothing of ours stands at the chain's nonce: the errand's plan goes out there as well.
@@ -333,25 +302,10 @@ class Sender:
             reason = "its nonce lay behind a gap, and the chain would refuse it now"
             self._ledger.save(closed, [self._witness.outcome(closed, Stage.OVERTAKEN, head, reason)])
 
-    def _is_spent(self, errand: Errand) -> bool:
-        """Whether its intent is final at another nonce, so that the chain refuses it for good."""
-        final = self._ledger.last_final(self._chain_id, self.account)
-        return errand.purpose is Purpose.HEDGE and any(
-            done.purpose is Purpose.HEDGE
-            and done.verdict is Verdict.EXECUTED
-            and done.epoch >= errand.epoch
-            and done.nonce != errand.nonce
-            for done in final
-        )
-
     def _is_void(self, errand: Errand, head: Block) -> bool:
-        """Whether it can have no effect, whenever the account's nonce should come to it."""
-        if errand.purpose is Purpose.DELEGATION:
-            return self.is_delegated()
-        if all(attempt.purpose is Purpose.CANCEL for attempt in errand.attempts):
-            return True
-        seen_for = head.number - max(attempt.sent_at for attempt in errand.attempts)
-        return errand.is_expired(head.timestamp_s) and seen_for >= self._policy.confirm_depth
+        is_delegated = errand.purpose is Purpose.DELEGATION and self.is_delegated()
+        depth = self._policy.confirm_depth
+        return gap.is_void(errand, head.number, head.timestamp_s, depth, is_delegated=is_delegated)
 
     def _delegate(self, nonce: int, head: Block) -> Sent:
         authorization = self._dispatch.authorize(self._chain_id, self._executor, nonce + 1)
@@ -405,14 +359,6 @@ class Sender:
         self, nonce: int, purpose: Purpose, intent: IntentId, epoch: int, urgency: Urgency, deadline_s: int
     ) -> Errand:
         return Errand(self._chain_id, self.account, nonce, purpose, intent, epoch, urgency, deadline_s)
-
-
-def _has_twin(errand: Errand, seen: Sequence[Errand]) -> bool:
-    """Whether the same intent is on its way at a lower nonce, or was mined there."""
-    return errand.intent_id != NO_INTENT and any(
-        other.intent_id == errand.intent_id and other.nonce < errand.nonce and other.ending is None
-        for other in seen
-    )
 
 
 def _sent(errand: Errand) -> Sent:

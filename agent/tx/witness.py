@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from agent.errors import DelegationMismatch
 from agent.tx import attempt as life
-from agent.tx.attempt import Errand, Pace, Purpose, Stage, Verdict
+from agent.tx.attempt import Pace, Stage
+from agent.tx.errand import Errand, Purpose, Verdict
 from agent.tx.executor import delegate_of, delegation_code
 from agent.tx.ledger import Outcome
 from agent.tx.network import Network

@@ -10,20 +10,10 @@ from agent.chain.rpc import Rpc
 from agent.errors import BalanceTooLow, SignerUnavailable
 from agent.market.intent import Urgency
 from agent.sim.node import Node
-from agent.tx.attempt import (
-    Attempt,
-    Errand,
-    Purpose,
-    Reply,
-    Route,
-    Stage,
-    State,
-    Verdict,
-    replied,
-    signed,
-)
-from agent.tx.attempt import Fault as Refusal
+from agent.tx.attempt import Stage, replied, signed
 from agent.tx.channel import Channel, Method
+from agent.tx.errand import Attempt, Errand, Purpose, Reply, Route, State, Verdict
+from agent.tx.errand import Fault as Refusal
 from agent.tx.executor import encode_hedge
 from agent.tx.fees import FeePolicy
 from agent.tx.ladder import Seal

@@ -17,11 +17,13 @@ from agent.errors import (
     TransactionRejected,
 )
 from agent.market.intent import Urgency
-from agent.tx.attempt import Purpose, Reply, Stage, State, Verdict
+from agent.tx.attempt import Stage
+from agent.tx.errand import Purpose, Reply, State, Verdict
 from agent.tx.executor import Hedge, delegation_code, intent_id
 from agent.tx.fees import FeePolicy, market
+from agent.tx.lane import LanePolicy
 from agent.tx.network import Network
-from agent.tx.sender import LanePolicy, Sent
+from agent.tx.sender import Sent
 from agent.values.call import Call
 from tests.lane import CHAIN, POLICY, FaultyNode, Lane, kinds, minted, settle
 

@@ -31,13 +31,14 @@ from agent.errors import (
 from agent.market.intent import Urgency
 from agent.proof.database import Database
 from agent.proof.journal import Journal
-from agent.tx.attempt import Errand, Route
 from agent.tx.channel import Channel, Method
+from agent.tx.errand import Errand, Route
 from agent.tx.executor import HEDGE_EXECUTED, Hedge, Intent, decode_hedge, delegation_code, intent_id
 from agent.tx.fees import FeePolicy
 from agent.tx.ladder import Rung, Seal
+from agent.tx.lane import LanePolicy
 from agent.tx.ledger import Outcome, Wish
-from agent.tx.sender import LanePolicy, Sender
+from agent.tx.sender import Sender
 from agent.tx.signer import address_of
 from agent.tx.transaction import Fee, Transaction, decode
 from agent.values.address import Address, BlockHash, ChainId, TxHash
