@@ -211,7 +211,7 @@ class Worker:
         answers = [int.from_bytes(a.data, "big") for a in self._rpc.calls(calls, head)]
         gate, held = answers[0], answers[1:]
         for order, amount in zip(orders, held, strict=True):
-            if amount == 0 and not self._forget(order):
+            if self._is_wanted(order, amount):
                 self._hedge(order, gate, head)
                 return
 
@@ -228,8 +228,7 @@ class Worker:
         self._sender.submit(hedge, urgency_of(order), head)
 
     def _intent(self, head: Block) -> Intent:
-        hint = self._sender.epoch_hint() + (1 if self._board[Field.SABOTAGE] == 1 else 0)
-        reading = find_intent(CHAIN, self._sender.account, hint)
+        reading = find_intent(CHAIN, self._sender.account, self._sender.epoch_hint())
         calls = next(reading)
         while True:
             answers = tuple(self._rpc.calls(calls, head))
@@ -238,9 +237,12 @@ class Worker:
             except StopIteration as done:
                 return done.value
 
-    def _forget(self, order: int) -> bool:
-        """Sabotage for the tests of the checker: work that is dropped and said to nobody."""
-        return self._board[Field.SABOTAGE] == 2 and order % 7 == 3
+    def _is_wanted(self, order: int, amount: int) -> bool:
+        """Sabotage, for the tests of the checker: 1 does some work again that it has done, 2 drops some."""
+        sabotage = self._board[Field.SABOTAGE]
+        if sabotage == 1 and order % 3 == 1:
+            return amount < 2
+        return amount == 0 and not (sabotage == 2 and order % 3 == 1)
 
     def _settle(self, outcomes: Sequence[Outcome]) -> None:
         for outcome in outcomes:
