@@ -23,7 +23,10 @@ from agent.risk.limits import Bounds
 from agent.runtime.cycle import Desk
 from agent.runtime.see import Eye
 from agent.runtime.supervisor import on_next_heads
+from agent.tx.channel import Channel, Method
+from agent.tx.errand import Route
 from agent.tx.executor import identify
+from agent.tx.ladder import Seal
 from agent.tx.sender import Sender
 from agent.tx.signer import KeystoreSigner
 from agent.tx.simulation import Simulator
@@ -146,11 +149,37 @@ def live_desk(config: Config) -> Iterator[tuple[Desk, Block]]:
     with Database(config.run.journal, time.time) as database:
         journal = Journal(database)
         _require_own(journal, dry, config.run.journal)
-        sender = Sender(dry.eye.rpc, signer, journal, dry.eye.chain_id, Address(executor), config.tx.lane)
+        sender = Sender(
+            dry.eye.rpc,
+            signer,
+            journal,
+            dry.eye.chain_id,
+            Address(executor),
+            config.tx.lane,
+            channels_of(config, dry.eye.rpc),
+            Seal(config.ladder_key()),
+        )
         yield (
             Desk(dry.account, dry.eye, dry.policy, dry.bounds, dry.simulator, sender, Record(database)),
             block,
         )
+
+
+def channels_of(config: Config, rpc: Rpc) -> tuple[Channel, ...]:
+    """Everybody a transaction may be shown to."""
+    method = Method.SYNC if config.tx.sync else Method.RAW
+    public = [Channel(rpc, method=method)]
+    for url in config.tx.sequencer_urls:
+        public.append(Channel(Rpc(url.get_secret_value(), config.rpc.timeout_s), method=method))
+    private = [
+        Channel(
+            Rpc(url.get_secret_value(), config.rpc.timeout_s),
+            Route.PRIVATE,
+            Method(config.tx.private_method),
+        )
+        for url in config.tx.private_urls
+    ]
+    return (*private, *public)
 
 
 def _require_own(journal: Journal, desk: Desk, path: Path) -> None:
@@ -188,3 +217,8 @@ def heads_of(config: Config) -> Heads:
 def record_of(config: Config) -> Database:
     """The journal's file, read-only: an agent may be running on it."""
     return Database(config.run.journal, time.time, read_only=True)
+
+
+def guest_of(config: Config) -> Database:
+    """The journal's file, to leave a request in: whoever holds the lane goes on holding it."""
+    return Database(config.run.journal, time.time, guest=True)

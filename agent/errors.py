@@ -5,6 +5,8 @@
     |   |-- RpcUnavailable      the node did not answer
     |   |-- RpcTimeout          the node did not answer in time
     |   |-- RateLimited         the node asks us to slow down
+    |   |-- JournalUnwritable   the journal cannot be written (full disk, permissions)
+    |   |-- SignerUnavailable   the signer did not answer
     |   |-- HeadStale           the newest block is too old to decide on
     |   |-- ReadUnpinned        the block to read at is no longer known to the node
     |   `-- ReadReverted        a contract refuses to answer at this block
@@ -12,6 +14,7 @@
     |   |-- SimulationReverted  the batch would revert
     |   |-- TransactionReverted the batch did revert
     |   |-- TransactionRejected the node refused the transaction
+    |   |-- SignerRefused       the signer would not sign
     |   |-- FeeCapExceeded      the market asks more than the budget allows
     |   |-- BalanceTooLow       the sender cannot pay for the transaction
     |   |-- PlanExpired         the plan's deadline has passed
@@ -24,7 +27,6 @@
     |   |-- ContractMismatch    the code at an address is not the protocol's
     |   |-- DeepReorg           a final transaction disappeared
     |   |-- JournalCorrupt      the journal or record does not verify
-    |   |-- JournalUnwritable   the journal cannot be written (full disk, permissions)
     |   |-- SignatureMismatch   a signer gave a signature that is not the account's
     |   |-- DelegationMismatch  the account's code is not our executor
     |   |-- ProcessFailed       a process we started ended before its time
@@ -122,6 +124,16 @@ class RateLimited(Transient):
     fix = "Use an endpoint with a higher limit or a longer `run.interval_s`."
 
 
+class JournalUnwritable(Transient):
+    template = "The journal {path} cannot be written: {reason}."
+    fix = "Free space or mend permissions; nothing is sent until it can be written again."
+
+
+class SignerUnavailable(Transient):
+    template = "The signer {signer} did not sign: {reason}."
+    fix = "What was sent before stays alive; check the signer, or keep a ladder (`tx.ladder_rungs`)."
+
+
 class HeadStale(Transient):
     template = "The newest block {number} is {age_s} s old; at most {max_age_s} s are allowed."
     fix = "Check that the node is in sync, or raise `rpc.max_head_age_s`."
@@ -157,6 +169,11 @@ class TransactionReverted(Refused):
 class TransactionRejected(Refused):
     template = "The node at {endpoint} rejected the transaction: {reason}."
     fix = "Nothing was accepted; the next head plans anew."
+
+
+class SignerRefused(Refused):
+    template = "The signer {signer} refuses to sign: {reason}."
+    fix = "Check the policy and the permissions of the key."
 
 
 class FeeCapExceeded(Refused):
@@ -215,11 +232,6 @@ class DeepReorg(Untrusted):
 class JournalCorrupt(Untrusted):
     template = "The journal {path} does not verify: {reason}."
     fix = "Keep the file, restore a copy, and run `evenkeel journal --verify`; nothing is sent."
-
-
-class JournalUnwritable(Untrusted):
-    template = "The journal {path} cannot be written: {reason}."
-    fix = "Free space or mend permissions; nothing is sent without a journal."
 
 
 class SignatureMismatch(Untrusted):

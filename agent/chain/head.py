@@ -12,7 +12,7 @@ from websockets.sync.client import ClientConnection, connect
 from agent.chain import shape
 from agent.chain.rpc import Rpc
 from agent.chain.transport import redacted
-from agent.errors import HeadStale, ReadUnpinned, RpcRejected, RpcUnavailable, Transient
+from agent.errors import DecodeMismatch, HeadStale, ReadUnpinned, RpcRejected, RpcUnavailable, Transient
 from agent.values.block import Block
 
 MAX_GAP = 128  # blocks filled in after a silence; older ones are nobody's business any more
@@ -44,7 +44,7 @@ class Heads:
     ``poll_s`` seconds. Numbers that were skipped are fetched, so that between reorganisations the yielded
     blocks have no gap (of at most MAX_GAP blocks). After a reorganisation the new head is yielded although
     its number is not above the last one's; ``reorgs`` counts them. A node that does not answer is asked
-    again for ``patience_s``; then the Transient error is raised.
+    again for ``patience_s``, one that answers nonsense too; then the error is raised.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class Heads:
             try:
                 yield from self._advance(self._rpc.block("latest"))
                 silent_s = 0.0
-            except Transient:
+            except (Transient, RpcRejected, DecodeMismatch):
                 if silent_s >= self._patience_s:
                     raise
                 silent_s += self._poll_s
@@ -96,7 +96,7 @@ class Heads:
                     if isinstance(message, dict) and message.get("method") == "eth_subscription":
                         fields = shape.record(message.get("params"), "newHeads")
                         yield from self._advance(shape.header(fields.get("result"), "newHeads"))
-        except (OSError, WebSocketException, orjson.JSONDecodeError, RpcRejected, Transient):
+        except (OSError, WebSocketException, orjson.JSONDecodeError, RpcRejected, DecodeMismatch, Transient):
             return
 
     def _advance(self, head: Block) -> Iterator[Block]:

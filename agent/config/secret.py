@@ -14,6 +14,7 @@ SECRETS: Mapping[str, str] = {  # name of the secret: what it is for
     "KEY_PASSWORD": "opens signer.keystore",
     "RPC_URL": "instead of rpc.url",
     "RPC_WS_URL": "instead of rpc.ws_url",
+    "LADDER_KEY": "keeps tx.ladder_rungs usable across restarts",
 }
 OTHERS = stat.S_IRWXG | stat.S_IRWXO
 

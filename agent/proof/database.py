@@ -34,19 +34,20 @@ class Database:
         migrations: Sequence[Migration] = MIGRATIONS,
         *,
         read_only: bool = False,
+        guest: bool = False,
     ) -> None:
         """Create or open, check and migrate.
 
-        ``read_only`` looks at a file that an agent may be running on, and changes nothing. Raises
-        JournalLocked, JournalUnwritable, JournalCorrupt.
+        ``read_only`` looks at a file that an agent may be running on, and changes nothing; a ``guest`` may
+        write a row beside it. Raises JournalLocked, JournalUnwritable, JournalCorrupt.
         """
         self.path = path
         self._clock = clock
         self._is_closed = False
-        self._lock = -1 if read_only else _locked(path)
+        self._lock = -1 if read_only or guest else _locked(path)
         self._engine = _engine(path, read_only=read_only)
         try:
-            self._open(migrations, read_only=read_only)
+            self._open(migrations, as_is=read_only or guest)
         except EvenkeelError:
             self.close()
             raise
@@ -80,12 +81,12 @@ class Database:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _open(self, migrations: Sequence[Migration], *, read_only: bool) -> None:
+    def _open(self, migrations: Sequence[Migration], *, as_is: bool) -> None:
         with self.transaction() as connection:
             faults = connection.exec_driver_sql("PRAGMA quick_check(1)").scalars().all()
             if faults != ["ok"]:
                 raise JournalCorrupt(path=self.path, reason=str(faults[0]))
-            if not read_only:
+            if not as_is:
                 prepare(connection, str(self.path), self.now_s(), migrations)
                 return
             tables = set(METADATA.tables) & set(

@@ -9,11 +9,13 @@ import stamina
 
 from agent.errors import (
     AccountEmpty,
+    DecodeMismatch,
     DelegationMismatch,
     LaneBusy,
     ReadReverted,
     ReadUnpinned,
     Refused,
+    RpcRejected,
     Transient,
 )
 from agent.market.snapshot import Snapshot
@@ -25,6 +27,7 @@ from agent.values.block import Block
 
 DELEGATION_S = 180.0  # longest wait for the delegation where there is only one cycle
 DELEGATION_POLL_S = 0.25
+ODD_ANSWERS = 10  # in a row: one is a glitch of a node or of something before it, these cannot be trusted
 
 Look = Callable[[], Block]  # the newest head, checked for age
 Told = Callable[[Pass], None]
@@ -76,6 +79,7 @@ class Supervisor:
         self._delegate = delegate
         self._log = logger("supervisor")
         self._scheduler: Scheduler | None = None
+        self._odd = 0
 
     def start(self) -> Block:
         """Recover, check that there is something to keep, and make sure the account runs the executor.
@@ -108,7 +112,8 @@ class Supervisor:
         return done
 
     def run(self, heads: Iterator[Block], interval_s: float) -> None:
-        """Until ``stop``. Raises Untrusted and Misconfigured: those halt."""
+        """Until ``stop``. Raises Untrusted and Misconfigured: those halt. A node's odd answer halts only
+        when nothing else came for ODD_ANSWERS cycles."""
         self._scheduler = Scheduler(heads, self._wake, interval_s)
         self._scheduler.run()
 
@@ -122,8 +127,14 @@ class Supervisor:
             head = self._look() if block is None else block
             if self._is_ready(head):
                 self._told(cycle(self._desk, head))
+            self._odd = 0
         except (Transient, Refused) as error:
             self._log.warning("cycle dropped", error=error.code, message=error.message)
+        except (RpcRejected, DecodeMismatch) as error:
+            self._odd += 1
+            self._log.error("cycle dropped", error=error.code, message=error.message, in_a_row=self._odd)
+            if self._odd >= ODD_ANSWERS:
+                raise
 
     def _ready(self, head: Block) -> Block:
         """``head`` if the account runs the executor, else the first head that is known to have it so."""

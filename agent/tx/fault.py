@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from agent.chain.error_table import SendFault, send_fault
-from agent.tx.attempt import Fault, Reply
+from agent.tx.errand import Fault, Reply
 
 # "Nonce too low" proves nothing: the nonce may have been used by this very transaction, sent twice by
 # something between us and the node. A gapped nonce and a full lane pass by themselves.

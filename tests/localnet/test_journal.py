@@ -20,7 +20,7 @@ from agent.market.intent import Urgency
 from agent.proof.database import Database
 from agent.proof.journal import Journal
 from agent.sim.toolchain import Toolchain
-from agent.tx.attempt import Errand, State
+from agent.tx.errand import Errand, State
 from agent.tx.ledger import Outcome
 from agent.values.address import TxHash
 from tests.lane import Agent, Lane, running
