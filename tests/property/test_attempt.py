@@ -56,6 +56,8 @@ FAULTS = (
     "lost after",
     "lost after",
     "twice",
+    "taken, and answered: nonce too low",
+    "taken, and answered: something of its own",
     "refused: insufficient funds for gas * price + value",
     "refused: transaction underpriced",
     "refused: in-flight transaction limit reached for delegated accounts",
@@ -272,6 +274,8 @@ class ModelRpc:
         self._fuse.burn()
         if fault == "lost after":
             raise RpcTimeout(endpoint="model", method="send", timeout_s=1)
+        if fault.startswith("taken, and answered: "):  # two nodes behind one name, and both got it
+            raise _refusal(fault.removeprefix("taken, and answered: "))
         return TxHash("0x" + keccak(raw).hex())
 
 
@@ -418,6 +422,30 @@ class LaneMachine(RuleBasedStateMachine):
     @rule(fault=st.sampled_from(FAULTS))
     def next_send(self, fault: str) -> None:
         self.world.fault = fault
+
+    @rule(who=st.sampled_from([0, 0, 0, 1]), urgency=st.sampled_from(list(Urgency)), kill=st.integers(-1, 8))
+    def press(self, who: int, urgency: Urgency, kill: int) -> None:
+        """What was sent is stuck, for long enough to be outbid."""
+        self.submit(who, urgency, 40, -1)
+        before, self.world.base_fee_wei = self.world.base_fee_wei, 10**6
+        for _ in range(POLICY.pace(urgency).bump_after):
+            self.world.mine()
+        self.fuse.left = kill
+        self._alive(who, "observe", self.world.shown.block)
+        self.world.base_fee_wei = before
+
+    @rule(count=st.integers(1, 2), urgency=st.sampled_from(list(Urgency)), life=st.sampled_from([3, 40]))
+    def strand(self, count: int, urgency: Urgency, life: int) -> None:
+        """Somebody else's transactions below ours go away for good."""
+        if self.world.lag or self.world.pool:
+            return
+        for _ in range(count):
+            self.take_nonce()
+        self.submit(0, urgency, life, -1)
+        self.world.reorg(min(count, len(self.world.blocks) - 1))
+        for _ in range(DEPTH):
+            self.world.mine()
+            self._alive(0, "observe", self.world.shown.block)
 
     @rule(mood=st.sampled_from(["well", "well", "out", "wrong"]))
     def sign(self, mood: str) -> None:
