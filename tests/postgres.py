@@ -113,7 +113,7 @@ class Server:
 
     def _run(self, command: list[str]) -> None:
         done = subprocess.run(
-            [*self._as, self._programs / command[0], *command[1:]], cwd=self.folder, capture_output=True
+            [*self._as, self._programs / command[0], *command[1:]], cwd=self.folder, check=False, capture_output=True
         )
         assert done.returncode == 0, done.stderr.decode()
 

@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError
 from agent.errors import ConfigInvalid, JournalCorrupt, JournalUnwritable
 from agent.proof.schema import MIGRATIONS, Migration, prepare, read_version
 from agent.proof.sqlite import Sqlite
-from agent.proof.store import Access, Store
+from agent.proof.store import NONE_YET, Access, Store
 
 Clock = Callable[[], float]  # Unix seconds
 
@@ -99,9 +99,7 @@ class Database:
     def _require_present(self, connection: Connection, present: int) -> None:
         tables = set(inspect(connection).get_table_names())
         if not tables:
-            raise ConfigInvalid(
-                key="run.journal", value=self.path, reason="there is no journal yet; run --live first"
-            )
+            raise ConfigInvalid(key="run.journal", value=self.path, reason=NONE_YET)
         found = read_version(connection, self.path, tables)
         if found != present:
             reason = f"its schema is {found}; this program reads {present}"

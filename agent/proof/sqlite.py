@@ -14,8 +14,8 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 
-from agent.errors import EvenkeelError, JournalCorrupt, JournalLocked, JournalUnwritable
-from agent.proof.store import Access
+from agent.errors import ConfigInvalid, EvenkeelError, JournalCorrupt, JournalLocked, JournalUnwritable
+from agent.proof.store import NONE_YET, Access
 
 BUSY_MS = 5_000
 # SQLITE_ERROR is what a missing table or column gives: the file is not what its version says.
@@ -23,7 +23,7 @@ _CORRUPT = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT
 
 
 class Sqlite:
-    """Implements `agent.proof.store.Store`."""
+    """Implements `agent.proof.store.Store`. The path is a file's."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -36,9 +36,11 @@ class Sqlite:
         return str(self._path)
 
     def open(self, access: Access) -> Engine:
-        """Raises JournalLocked, JournalUnwritable."""
+        """Raises JournalLocked, JournalUnwritable; ConfigInvalid for a guest or reader of no file."""
         if access is Access.OWNER:
             self._lock, self._file = _locked(self._path)
+        elif not self._path.exists():
+            raise ConfigInvalid(key="run.journal", value=self.place, reason=NONE_YET)
         return _engine(self._path, read_only=access is Access.READER)
 
     def examine(self, connection: Connection) -> None:
@@ -57,7 +59,7 @@ class Sqlite:
         if self._file is None:
             return
         if not _is_at(os.fstat(self._lock), _lock_of(self._path)):
-            raise JournalLocked(path=self.place, pid="whoever removed its lock file")
+            raise JournalLocked(path=self.place, pid="unknown (its lock file was removed)")
         if not _is_at(self._file, self._path):
             raise JournalUnwritable(path=self.place, reason="the file was removed while it was open")
 

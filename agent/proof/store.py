@@ -10,6 +10,8 @@ from sqlalchemy.exc import DBAPIError
 
 from agent.errors import EvenkeelError
 
+NONE_YET = "there is no journal yet; run --live first"
+
 
 class Access(Enum):
     """Who opens it."""
