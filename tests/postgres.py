@@ -12,7 +12,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -33,10 +33,12 @@ class Server:
     def __init__(self, programs: Path) -> None:
         self._programs = programs
         self._as: list[str] = []
+        self.owner = pwd.getpwuid(os.geteuid()).pw_name
         self.folder = Path(tempfile.mkdtemp(prefix="evenkeel-pg-"))
         if os.geteuid() == 0:  # PostgreSQL refuses to run as root
             name = next(user.pw_name for user in pwd.getpwall() if user.pw_name in ("postgres", "nobody"))
             account = pwd.getpwnam(name)
+            self.owner = name
             os.chown(self.folder, account.pw_uid, account.pw_gid)
             ids = [f"--reuid={account.pw_uid}", f"--regid={account.pw_gid}", "--clear-groups"]
             self._as = ["setpriv", *ids, "--pdeathsig=INT"]
@@ -78,17 +80,28 @@ class Server:
             self._process = None
 
     def kill(self) -> None:
-        """As a power cut ends it: all of its processes, nothing flushed."""
+        """As a power cut ends it: all of its processes, nothing flushed. A child of ours may do it, too."""
         assert self._process is not None
         pid = self._process.pid
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
         for one in (pid, *(int(child) for child in children)):
             with suppress(ProcessLookupError):
                 os.kill(one, signal.SIGKILL)
-        self._process.wait(30)
-        self._process = None
         while any(Path(f"/proc/{child}").exists() for child in children):
             time.sleep(0.01)
+
+    def revive(self) -> None:
+        """After a `kill`."""
+        assert self._process is not None
+        self._process.wait(30)
+        self.start()
+
+    @staticmethod
+    @contextmanager
+    def silent() -> Iterator[int]:
+        """A port that takes connections and says nothing."""
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            yield int(listener.getsockname()[1])
 
     def do(self, statement: str, database: str = "postgres") -> list[tuple[object, ...]]:
         """As the server's owner, on a connection of its own."""
@@ -97,13 +110,18 @@ class Server:
             return cursor.fetchall() if cursor.description else []
 
     def url(
-        self, schema: str = "evenkeel", database: str = "postgres", user: str = "boss", password: str = QUOTED
+        self,
+        schema: str = "evenkeel",
+        database: str = "postgres",
+        user: str = "boss",
+        password: str = QUOTED,
+        port: int = 0,
     ) -> str:
         query = f"?schema={schema}" if schema else ""
-        return f"postgresql://{user}:{password}@127.0.0.1:{self.port}/{database}{query}"
+        return f"postgresql://{user}:{password}@127.0.0.1:{port or self.port}/{database}{query}"
 
-    def sessions(self, schema: str) -> list[int]:
-        """The server processes that hold or wait for anything of this schema's tables or its lock."""
+    def sessions(self) -> list[int]:
+        """The server processes that serve an agent."""
         query = "SELECT pid FROM pg_stat_activity WHERE application_name LIKE 'evenkeel %'"
         return [int(str(pid)) for (pid,) in self.do(query)]
 
@@ -113,7 +131,10 @@ class Server:
 
     def _run(self, command: list[str]) -> None:
         done = subprocess.run(
-            [*self._as, self._programs / command[0], *command[1:]], cwd=self.folder, check=False, capture_output=True
+            [*self._as, self._programs / command[0], *command[1:]],
+            cwd=self.folder,
+            check=False,
+            capture_output=True,
         )
         assert done.returncode == 0, done.stderr.decode()
 

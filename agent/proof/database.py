@@ -9,7 +9,7 @@ from pathlib import Path
 from sqlalchemy import Connection, inspect
 from sqlalchemy.exc import DBAPIError
 
-from agent.errors import ConfigInvalid, JournalCorrupt, JournalUnwritable
+from agent.errors import ConfigInvalid, JournalCorrupt, JournalLocked, JournalUnwritable
 from agent.proof.schema import MIGRATIONS, Migration, prepare, read_version
 from agent.proof.sqlite import Sqlite
 from agent.proof.store import NONE_YET, Access, Store
@@ -69,6 +69,9 @@ class Database:
                 if self._is_claimed:
                     self._store.require(connection)
                 yield connection
+        except JournalLocked:
+            self._engine.dispose()  # a lock that came too late keeps nobody off
+            raise
         except DBAPIError as error:
             raise self._store.typed(error) from error
         except (OverflowError, UnicodeError) as error:  # what a node says may be too odd to be kept

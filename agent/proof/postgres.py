@@ -31,7 +31,8 @@ SCHEMA = "evenkeel"  # unless the address says ?schema=
 CONNECT_S = 5
 STATEMENT_MS = 10_000
 LOCK_MS = 5_000
-GRACE_S = 1.0  # a process that was killed a moment ago is about to be noticed by the server
+GRACE_S = 1.0  # longest wait for a holder that seems to live
+GHOST_S = 40.0  # and for one that has ended: the server needs its keepalives to notice a cut line
 _KEEPALIVE = {"keepalives": 1, "keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
 _SETTINGS = {
     "client_encoding": "UTF8",
@@ -78,7 +79,7 @@ class Postgres:
         digest = sha256(f"evenkeel journal {self._schema}".encode()).digest()
         self._mine = _MINE.format(lock=int.from_bytes(digest[:8], "big", signed=True))
         self._lock = int.from_bytes(digest[:8], "big", signed=True)
-        self._holder = f"{os.getpid()} on {socket.gethostname()[:24]}"
+        self._holder = f"{os.getpid()} on {_host()}"
         self._name = f"evenkeel {self._holder} #{secrets.token_hex(4)}"
         self._opening = 0
 
@@ -169,21 +170,41 @@ class Postgres:
                 raise ConfigInvalid(key=KEY, value=self.place, reason=reason)
 
     def _take_lock(self, session: Session) -> None:
-        deadline = time.monotonic() + GRACE_S
+        began = time.monotonic()
         while not _value(session, f"SELECT pg_try_advisory_lock({self._lock})"):
             holders = "pg_locks JOIN pg_stat_activity USING (pid)"
             query = f"SELECT pid, application_name FROM {holders} WHERE {self._mine}"
             pid, name = session.execute(query.encode()).fetchone() or (0, "")
-            if name == self._name:  # our own, from a connection that we have given up
+            holder = str(name or "").removeprefix("evenkeel ").partition(" #")[0]
+            is_own = name == self._name  # from a connection that we have given up
+            if is_own:
                 session.execute("SELECT pg_terminate_backend(%s)", (pid,))
-            elif time.monotonic() > deadline:
-                holder = str(name or "").removeprefix("evenkeel ").partition(" #")[0]
+            if time.monotonic() - began > (GHOST_S if _has_ended(holder) else GRACE_S):
+                if is_own:
+                    reason = "the server does not let go of the connection that was lost"
+                    raise JournalUnwritable(path=self.place, reason=reason)
                 raise JournalLocked(path=self.place, pid=holder or "unknown")
             time.sleep(0.05)
 
     def _make_schema(self, session: Session) -> None:
         if _value(session, "SELECT to_regnamespace(%s) IS NULL", self._schema):
             session.execute(f"CREATE SCHEMA {self._schema}".encode())
+
+
+def _has_ended(holder: str) -> bool:
+    """Whether it was a process of this machine and is gone."""
+    pid, _, host = holder.partition(" on ")
+    if host != _host() or not pid.isdigit():
+        return False
+    try:
+        os.kill(int(pid), 0)
+    except OSError as error:
+        return isinstance(error, ProcessLookupError)
+    return False
+
+
+def _host() -> str:
+    return socket.gethostname()[:24]
 
 
 def _value(session: Session, query: str, *given: str) -> object:
@@ -206,13 +227,15 @@ def _parsed(url: str) -> tuple[dict[str, str], str]:
         with suppress(psycopg.Error):  # its text may quote the password
             given = conninfo_to_dict(f"{base}?{rest}" if rest else base)
             found = {name: str(value) for name, value in given.items() if value is not None}
-    if not found.get("dbname"):
+    host, shown = found.get("host", ""), {"host": r"[\w.:/,-]*", "port": "[0-9,]*", "dbname": r"[\w.-]+"}
+    # The rest of a password with a bare @ or / in it is taken for one of those that are shown.
+    if not all(re.fullmatch(pattern, found.get(name, "")) for name, pattern in shown.items()):
         reason = "it must be postgresql://user:password@host:port/database, with ?schema=name if wanted"
         raise ConfigInvalid(key=KEY, value="...", reason=reason)
     schema = own[-1] if own else SCHEMA
     if not re.fullmatch(r"(?!pg_)[a-z_][a-z0-9_]{0,62}", schema):
         reason = "its schema must be lower-case letters, digits and _, at most 63, and not begin with pg_"
         raise ConfigInvalid(key=KEY, value="...", reason=reason)
-    if not found.get("host", "/").startswith(("/", "localhost", "127.", "::1")):
+    if host and not host.startswith(("/", "localhost", "127.", "::1")):
         found.setdefault("sslmode", "require")
     return found, schema

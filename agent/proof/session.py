@@ -18,15 +18,16 @@ _POLL_S = 0.1
 class Session(psycopg.Connection[tuple[object, ...]]):
     """Closed for good as soon as an answer is overdue: what was asked may still happen."""
 
-    def wait(self, gen: PQGen[Result], interval: float = _POLL_S, timeout: float | None = ANSWER_S) -> Result:
+    def wait(self, gen: PQGen[Result], interval: float = _POLL_S, timeout: float | None = None) -> Result:
         """Raises OperationalError when the server does not answer in time, as a frozen one does not."""
+        limit_s = ANSWER_S if timeout is None else timeout
         try:
-            return super().wait(gen, interval, timeout)
+            return super().wait(gen, interval, limit_s)
         except psycopg.Error as error:
             if self.pgconn.transaction_status != pq.TransactionStatus.ACTIVE:
                 raise
             self.close()
-            raise psycopg.OperationalError(f"no answer within {timeout or 0:g} s") from error
+            raise psycopg.OperationalError(f"no answer within {limit_s:g} s") from error
 
     def commit(self) -> None:
         """Raises OperationalError for one that the server carried out but warns of: a standby that has to
