@@ -18,6 +18,7 @@ from agent.errors import ConfigInvalid, EvenkeelError, JournalCorrupt, JournalLo
 from agent.proof.store import NONE_YET, Access
 
 BUSY_MS = 5_000
+HEADER_BYTES = 100
 # SQLITE_ERROR is what a missing table or column gives: the file is not what its version says.
 _CORRUPT = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT, sqlite3.SQLITE_ERROR}
 
@@ -36,11 +37,14 @@ class Sqlite:
         return str(self._path)
 
     def open(self, access: Access) -> Engine:
-        """Raises JournalLocked, JournalUnwritable; ConfigInvalid for a guest or reader of no file."""
+        """Raises JournalLocked, JournalUnwritable, JournalCorrupt; ConfigInvalid for a reader of no file."""
         if access is Access.OWNER:
             self._lock, self._file = _locked(self._path)
         elif not self._path.exists():
             raise ConfigInvalid(key="run.journal", value=self.place, reason=NONE_YET)
+        if 0 < self._path.stat().st_size < HEADER_BYTES:  # SQLite would begin a new one in it
+            self.close()
+            raise JournalCorrupt(path=self.place, reason="it was cut short")
         return _engine(self._path, read_only=access is Access.READER)
 
     def examine(self, connection: Connection) -> None:
