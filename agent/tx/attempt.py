@@ -83,6 +83,15 @@ def signed(errand: Errand, attempt: Attempt) -> Errand:
     return replace(errand, attempts=(*errand.attempts, attempt))
 
 
+def resending(errand: Errand, tx_hash: TxHash) -> Errand:
+    """The same bytes are about to leave again: from here on they may be in a pool, whatever was answered."""
+    attempts = tuple(
+        replace(a, reply=Reply.NONE) if a.tx_hash == tx_hash and not a.may_live else a
+        for a in errand.attempts
+    )
+    return replace(errand, attempts=attempts)
+
+
 def replied(errand: Errand, tx_hash: TxHash, reply: Reply, fault: Fault, reason: str, head: int) -> Errand:
     """A broadcast was answered, or was not. What may live goes on living whatever a later answer says."""
     old = errand.attempt(tx_hash)

@@ -93,6 +93,9 @@ class Dispatch:
     def again(self, errand: Errand, head: Block) -> None:
         """The same bytes once more."""
         newest = next((a for a in reversed(errand.attempts) if a.may_live), errand.attempts[-1])
+        if not newest.may_live:
+            errand = life.resending(errand, newest.tx_hash)
+            self._ledger.save(errand)
         errand = self._broadcast(errand, newest, head)
         self._ledger.save(errand, [self._witness.outcome(errand, Stage.RESENT, head)])
 
