@@ -126,7 +126,7 @@ class Server:
         return [int(str(pid)) for (pid,) in self.do(query)]
 
     def close(self) -> None:
-        self.stop()
+        self.stop(signal.SIGQUIT)  # it need not write anything for later
         shutil.rmtree(self.folder)
 
     def _run(self, command: list[str]) -> None:
@@ -137,6 +137,18 @@ class Server:
             capture_output=True,
         )
         assert done.returncode == 0, done.stderr.decode()
+
+
+def later(delay_s: float, work: Callable[[], object]) -> int:
+    """The process id of a child that does it then and ends, however it went."""
+    child = os.fork()
+    if child == 0:
+        try:
+            time.sleep(delay_s)
+            work()
+        finally:
+            os._exit(0)
+    return child
 
 
 def installed() -> Path | None:

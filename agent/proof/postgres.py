@@ -145,8 +145,9 @@ class Postgres:
             )
             undo.callback(session.close)
             session.adapters.register_dumper(str, Text)
-            for name, value in {**_SETTINGS, "search_path": self._schema}.items():
-                session.execute("SELECT set_config(%s, %s, false)", (name, value))
+            settings = [*_SETTINGS.items(), ("search_path", self._schema)]
+            calls = ", ".join(["set_config(%s, %s, false)"] * len(settings))
+            session.execute(f"SELECT {calls}".encode(), [word for pair in settings for word in pair])
             if access is Access.OWNER:
                 self._require_safe(session)
                 self._take_lock(session)

@@ -27,7 +27,7 @@ class Line:
     target: int
     fault: Fault = Fault.NONE
     passed: int = 0  # connections so far
-    at_commit: Callable[[], None] = lambda: None  # called once the server has one that is to be lost
+    draw: Callable[[], Fault] = lambda: Fault.NONE  # asked at every commit for which `fault` says nothing
     _ends: list[socket.socket] = field(default_factory=list)
     _ours: list[socket.socket] = field(default_factory=list)
 
@@ -55,6 +55,10 @@ class Line:
         self._listener.close()
         self.hang_up()
 
+    def _next(self) -> Fault:
+        fault, self.fault = self.fault, Fault.NONE
+        return self.draw() if fault is Fault.NONE else fault
+
     def _accept(self) -> None:
         with contextlib.suppress(OSError):
             while True:
@@ -77,12 +81,11 @@ class Line:
                         if not silent:
                             ours.sendall(data)
                         continue
-                    if COMMIT in data and self.fault is not Fault.NONE:
-                        fault, self.fault = self.fault, Fault.NONE
+                    fault = self._next() if COMMIT in data else Fault.NONE
+                    if fault is not Fault.NONE:
                         if fault is not Fault.QUESTION:
                             theirs.sendall(data)
                             theirs.recv(65536)  # it is done
-                        self.at_commit()
                         if fault is Fault.HANG:
                             silent = True
                             continue

@@ -25,7 +25,7 @@ from agent.proof.record import Record
 from agent.proof.schema import VERSION
 from tests.journal.errands import ACCOUNT, CHAIN, errand
 from tests.journal.line import Fault, Line
-from tests.postgres import PASSWORD, QUOTED, Server, token
+from tests.postgres import PASSWORD, QUOTED, Server, later, token
 
 
 @contextmanager
@@ -394,12 +394,9 @@ def test_a_standby_that_has_to_have_it_and_does_not_is_an_error(
                 for _ in range(50):  # the server takes a moment to read its settings again
                     Record(database).append("look", {})
             written = Record(database).verify()
-            child = os.fork()  # somebody loses patience and lets the commit through without the standby
-            if child == 0:
-                time.sleep(0.7)
-                cancel = "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
-                own_server.do(cancel)
-                os._exit(0)
+            # Somebody loses patience and lets the commit through without the standby.
+            cancel = "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
+            child = later(0.7, lambda: own_server.do(cancel))
             with pytest.raises(JournalUnwritable, match="canceling wait for synchronous replication"):
                 Record(database).append("look", {})
             os.waitpid(child, 0)
@@ -454,11 +451,7 @@ def test_a_server_killed_while_an_agent_writes_loses_nothing_it_acknowledged(
     with opened(own_server.url(schema)) as database:
         Record(database).append("look", {})
         for delay_s in (0.03, 0.08, 0.15):
-            killer = os.fork()
-            if killer == 0:
-                time.sleep(delay_s)
-                own_server.kill()
-                os._exit(0)
+            killer = later(delay_s, own_server.kill)
             head = Record(database).head()
             with pytest.raises(JournalUnwritable):
                 for number in range(10_000):
