@@ -101,6 +101,7 @@ class Lane:
     keystore: Path
     folder: Path
     agents: list[Agent] = field(default_factory=list)
+    keep: Callable[[Path], Database] = lambda path: Database(path, time.time)
 
     def agent(
         self,
@@ -115,7 +116,7 @@ class Lane:
     ) -> Agent:
         """Another process, as far as anybody can tell."""
         rpc = wire(url or self.node.url, 5)
-        database = Database(self.folder / journal, time.time)
+        database = self.keep(self.folder / journal)
         kept = ledger(database)
         key = signer or KeystoreSigner(self.keystore, PASSWORD)
         sender = Sender(rpc, key, kept, CHAIN, self.executor.address, policy, channels, seal)

@@ -17,7 +17,7 @@ from agent.chain.rpc import Rpc
 from agent.cli.command import show
 from agent.cli.view import assessment_table, no_plan_text, plan_table, positions_table, rows_table
 from agent.config import Config, load
-from agent.errors import ConfigInvalid, Transient
+from agent.errors import Transient
 from agent.proof.record import Entry, Record
 from agent.risk.assessment import assess
 from agent.runtime import telemetry
@@ -127,12 +127,6 @@ def plan(config: Config, *, as_json: bool) -> None:
 
 def journal(config: Config, *, verify: bool, last: int, as_json: bool) -> None:
     """The record's last entries, or a check of all of it."""
-    if not config.run.journal.exists():
-        raise ConfigInvalid(
-            key="run.journal",
-            value=str(config.run.journal),
-            reason="there is no journal yet; run --live first",
-        )
     with assembly.record_of(config) as database:
         record = Record(database)
         if verify:

@@ -24,6 +24,7 @@ from sqlalchemy import (
 )
 
 from agent.errors import JournalCorrupt
+from agent.proof.seal import seal
 
 
 class Wei(TypeDecorator[int]):
@@ -169,11 +170,6 @@ RECORD = Table(
     Column("before", String(64), nullable=False),
     Column("hash", String(64), nullable=False),
 )
-_APPEND_ONLY = (
-    "CREATE TRIGGER record_no_{verb} BEFORE {verb} ON record "
-    "BEGIN SELECT RAISE(ABORT, 'the record is append-only'); END"
-)
-
 Migration = Callable[[Connection], None]
 
 
@@ -198,9 +194,7 @@ def prepare(connection: Connection, path: str, now_s: int, migrations: Sequence[
     tables = set(inspect(connection).get_table_names())
     if not tables:
         METADATA.create_all(connection)
-        if connection.dialect.name == "sqlite":
-            for verb in ("update", "delete"):
-                connection.exec_driver_sql(_APPEND_ONLY.format(verb=verb))
+        seal(connection)
         connection.execute(VERSION.insert().values(version=present, since_s=now_s))
         return
     found = read_version(connection, path, tables)

@@ -351,10 +351,16 @@ class LaneMachine(RuleBasedStateMachine):
         self.journals: list[Journal] = []
         self.senders: list[Sender] = []
         for name in ("one.db", "two.db"):
-            database = Database(self.folder / name, lambda: self.world.tip.block.timestamp_s)
+            database = self._database(name)
             self.databases.append(database)
             self.journals.append(MortalJournal(database, self.fuse))
             self.senders.append(self._sender(self.journals[-1]))
+
+    def _database(self, name: str) -> Database:
+        return Database(self.folder / name, self._now_s)
+
+    def _now_s(self) -> float:
+        return self.world.tip.block.timestamp_s
 
     def _sender(self, journal: Journal) -> Sender:
         rpc = ModelRpc(self.world, self.fuse)
