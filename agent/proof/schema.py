@@ -73,6 +73,7 @@ ERRAND = Table(
     Column("urgency", String(16), nullable=False),
     Column("deadline_s", BigInteger, nullable=False),
     Column("budget_wei", Wei),  # empty: only the policy's cap counts
+    Column("pressure_bps", Integer, nullable=False, server_default="0"),
     Column("state", String(16), nullable=False),
     Column("is_live", Boolean, nullable=False),
     Column("reorged", Boolean, nullable=False),
@@ -177,6 +178,7 @@ def _to_2(connection: Connection) -> None:
     """Routes, budgets, ladders and an operator's requests."""
     connection.exec_driver_sql("ALTER TABLE attempt ADD COLUMN route VARCHAR(16) DEFAULT 'public' NOT NULL")
     connection.exec_driver_sql("ALTER TABLE errand ADD COLUMN budget_wei VARCHAR(80)")
+    connection.exec_driver_sql("ALTER TABLE errand ADD COLUMN pressure_bps INTEGER DEFAULT 0 NOT NULL")
     for table in (RUNG, REQUEST):
         table.create(connection)
 

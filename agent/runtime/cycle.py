@@ -107,7 +107,13 @@ def act(
                 )
             # The decision is in the record before anything of it can be on chain.
             _record(desk, "decision", _decision(snapshot, assessment, candidate))
-            sent = desk.sender.submit(hedge, candidate.urgency, snapshot.block)
+            sent = desk.sender.submit(
+                hedge,
+                candidate.urgency,
+                snapshot.block,
+                budget_wei=candidate.budget_wei,
+                pressure_bps=candidate.pressure_bps,
+            )
         except LaneBusy as error:
             refused.append(error.message)
             break

@@ -230,7 +230,7 @@ class ModelRpc:
         return 10**21
 
     def code(self, account: Address, at: object = "latest") -> bytes:
-        return delegation_code(EXECUTOR)
+        return delegation_code(EXECUTOR) if account == ACCOUNT else b""
 
     def fee_history(self, blocks: int, percentiles: Sequence[float], newest: object = "") -> FeeHistory:
         return FeeHistory(0, (self._world.base_fee_wei,) * 2, (0.5,), ((2,) * len(percentiles),))
