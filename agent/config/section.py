@@ -101,6 +101,9 @@ class RunSection(_Section):
 
     interval_s: float = Field(default=12.0, gt=0, description="seconds of silence before a look of our own")
     journal: Path = Field(default=Path("evenkeel.sqlite"), description="journal and record")
+    metrics_port: int | None = Field(
+        default=None, ge=1, le=65535, description="port of a page for Prometheus, to this machine only; off"
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="what is said on stderr: this and what is graver"
     )

@@ -19,6 +19,7 @@ from agent.errors import (
 from agent.market.snapshot import Snapshot
 from agent.runtime.aftermath import settle
 from agent.runtime.cycle import Desk, Pass, cycle
+from agent.runtime.metric import Metrics
 from agent.runtime.scheduler import Scheduler
 from agent.runtime.telemetry import logger
 from agent.values.block import Block
@@ -69,11 +70,14 @@ def on_next_heads() -> Iterator[stamina.Attempt]:
 class Supervisor:
     """Runs cycles until told to stop; one refused or transient cycle never ends the next."""
 
-    def __init__(self, desk: Desk, look: Look, told: Told, *, delegate: bool) -> None:
+    def __init__(
+        self, desk: Desk, look: Look, told: Told, *, delegate: bool, metrics: Metrics | None = None
+    ) -> None:
         self._desk = desk
         self._look = look
         self._told = told
         self._delegate = delegate
+        self._metrics = metrics
         self._log = logger("supervisor")
         self._scheduler: Scheduler | None = None
 
@@ -103,9 +107,7 @@ class Supervisor:
         Raises what drops a cycle (Transient, Refused), since no next head makes up for it; LaneBusy when
         the delegation is not mined in time.
         """
-        done = cycle(self._desk, self._ready(block))
-        self._told(done)
-        return done
+        return self._pass(self._ready(block))
 
     def run(self, heads: Iterator[Block], interval_s: float) -> None:
         """Until ``stop``. Raises Untrusted and Misconfigured: those halt."""
@@ -121,9 +123,17 @@ class Supervisor:
         try:
             head = self._look() if block is None else block
             if self._is_ready(head):
-                self._told(cycle(self._desk, head))
+                self._pass(head)
         except (Transient, Refused) as error:
             self._log.warning("cycle dropped", error=error.code, message=error.message)
+
+    def _pass(self, head: Block) -> Pass:
+        done = cycle(self._desk, head)
+        if self._metrics is not None:
+            sender = self._desk.sender
+            self._metrics.note(done, sender.in_flight() if sender is not None else ())
+        self._told(done)
+        return done
 
     def _ready(self, head: Block) -> Block:
         """``head`` if the account runs the executor, else the first head that is known to have it so."""
