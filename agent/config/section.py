@@ -126,6 +126,9 @@ class RunSection(_Section):
     journal_url: Url | None = Field(
         default=None, description="postgresql://... to keep them on a server, instead of `run.journal`"
     )
+    metrics_port: int | None = Field(
+        default=None, ge=1, le=65535, description="port of a page for Prometheus, to this machine only; off"
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="what is said on stderr: this and what is graver"
     )

@@ -40,6 +40,7 @@ from agent.tx.witness import Witness
 from agent.values.address import Address, ChainId, IntentId, TxHash
 from agent.values.block import Block
 
+PRESSING_BPS = 1_000  # by how much nearer liquidation must be for a newer plan to outbid one of its urgency
 _RANK = {Urgency.HOUSEKEEPING: 0, Urgency.NORMAL: 1, Urgency.RESCUE: 2}
 
 
@@ -148,7 +149,7 @@ class Sender:
         claimed = self._claim(head)
         standing = claimed.standing
         if standing is not None:
-            self._require_precedence(standing, hedge, urgency, head)
+            self._require_precedence(standing, hedge, urgency, pressure_bps, head)
         if not self.is_delegated():
             raise self._witness.mismatch(self.account, "empty")
         gas = self.simulate(hedge, head).gas
@@ -322,10 +323,14 @@ class Sender:
     def _pace(self, errand: Errand) -> Pace:
         return self._policy.pace(errand.urgency, errand.pressure_bps)
 
-    def _require_precedence(self, standing: Errand, hedge: Hedge, urgency: Urgency, head: Block) -> None:
+    def _require_precedence(
+        self, standing: Errand, hedge: Hedge, urgency: Urgency, pressure_bps: int, head: Block
+    ) -> None:
         """The new hedge may take the standing errand's nonce only as another try of the same intent."""
         same = standing.purpose is Purpose.HEDGE and standing.intent_id == hedge.intent_id
-        urgent = _RANK[urgency] > _RANK[standing.urgency]
+        nearer = pressure_bps >= standing.pressure_bps + PRESSING_BPS
+        rank, standing_rank = _RANK[urgency], _RANK[standing.urgency]
+        urgent = rank > standing_rank or (rank == standing_rank and nearer)
         if not same or not (urgent or standing.is_expired(head.timestamp_s)):
             raise self._busy(standing)
 

@@ -15,7 +15,7 @@ from agent.chain.error_table import (
     revert_data,
     send_fault,
 )
-from agent.tx.attempt import Fault, Reply
+from agent.tx.errand import Fault, Reply
 from agent.tx.fault import MEANING, classify
 
 RECORDED = Path(__file__).parents[2] / "recorded"
