@@ -67,6 +67,8 @@ def word(annotation: object, *, is_address: bool = False) -> str:
         return word(inner, is_address=_is_address(metadata))
     if get_origin(annotation) is Literal:
         return "one of " + ", ".join(f"`{choice}`" for choice in get_args(annotation))
+    if get_origin(annotation) is tuple:
+        return f"list of {word(get_args(annotation)[0])}s"
     if get_origin(annotation) is Mapping:
         return "table of decimals by asset"
     return "address" if is_address else PLAIN[cast(type, annotation)]

@@ -21,9 +21,9 @@ from agent.errors import ConfigInvalid, Transient
 from agent.proof.record import Entry, Record
 from agent.risk.assessment import assess
 from agent.runtime import telemetry
-from agent.runtime.cycle import Pass, cycle
+from agent.runtime.cycle import Desk, Pass, cycle
 from agent.runtime.summary import assessment_json, plan_json, snapshot_json
-from agent.runtime.supervisor import Look, Supervisor, require_positions
+from agent.runtime.supervisor import Look, Supervisor, Told, require_positions
 from agent.values.address import parse_address
 
 
@@ -40,10 +40,10 @@ def run(config: Config, *, live: bool, once: bool, delegate: bool, as_json: bool
 
     if not live:
         desk, _ = assembly.dry_desk(config)
-        _supervise(config, Supervisor(desk, _look(config), told, delegate=False), once=once)
+        _supervise(config, desk, told, delegate=False, once=once)
         return
     with assembly.live_desk(config) as (desk, _):
-        _supervise(config, Supervisor(desk, _look(config), told, delegate=delegate), once=once)
+        _supervise(config, desk, told, delegate=delegate, once=once)
 
 
 def watch(
@@ -67,7 +67,7 @@ def watch(
     desk, block = assembly.dry_desk(config)
     console = Console()
     require_positions(desk, desk.eye.see(account, block))
-    heads = iter([block]) if once else iter(assembly.heads_of(config))
+    heads = iter([block]) if once else iter(assembly.heads_of(config, desk.eye.rpc))
     for head in heads:
         try:
             snapshot = desk.eye.see(account, head)
@@ -175,7 +175,8 @@ def pass_json(done: Pass) -> dict[str, object]:
     }
 
 
-def _supervise(config: Config, supervisor: Supervisor, *, once: bool) -> None:
+def _supervise(config: Config, desk: Desk, told: Told, *, delegate: bool, once: bool) -> None:
+    supervisor = Supervisor(desk, _look(config, desk), told, delegate=delegate)
     block = supervisor.start()
     if once:
         supervisor.once(block)
@@ -186,7 +187,7 @@ def _supervise(config: Config, supervisor: Supervisor, *, once: bool) -> None:
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
-    supervisor.run(iter(assembly.heads_of(config)), config.run.interval_s)
+    supervisor.run(iter(assembly.heads_of(config, desk.eye.rpc)), config.run.interval_s)
 
 
 def _speak(config: Config, *, as_json: bool) -> None:
@@ -196,9 +197,8 @@ def _speak(config: Config, *, as_json: bool) -> None:
     telemetry.configure("error" if as_json else config.run.log_level, as_json=as_json)
 
 
-def _look(config: Config) -> Look:
-    rpc = Rpc(config.rpc_url, config.rpc.timeout_s)
-    return lambda: assembly.newest_block(rpc, config)
+def _look(config: Config, desk: Desk) -> Look:
+    return lambda: assembly.newest_block(desk.eye.rpc, config)
 
 
 def _log(log: telemetry.Logger, done: Pass) -> None:

@@ -14,6 +14,7 @@ SECRETS: Mapping[str, str] = {  # name of the secret: what it is for
     "KEY_PASSWORD": "opens signer.keystore",
     "RPC_URL": "instead of rpc.url",
     "RPC_WS_URL": "instead of rpc.ws_url",
+    "RPC_MORE_URLS": "instead of rpc.more_urls, with spaces between",
 }
 OTHERS = stat.S_IRWXG | stat.S_IRWXO
 

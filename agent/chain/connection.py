@@ -1,0 +1,153 @@
+"""One kept-alive HTTP connection whose every byte, from connect to the last of the body, is under a deadline.
+
+A socket's own time-out starts anew with each byte: an answer, or a header line, could drip for ever. Here
+each wait gets what is left until the deadline. Only the name look-up has the system's limits and not ours.
+"""
+
+from __future__ import annotations
+
+import http.client
+import io
+import select
+import socket
+import ssl
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import SplitResult
+
+CHUNK = 1 << 20
+MAX_BODY = 1 << 28  # 256 MiB: more than any node answers, less than a machine has
+
+
+@dataclass(frozen=True, slots=True)
+class HttpAnswer:
+    """What came back. ``is_last``: the peer ends the connection after it."""
+
+    status: int
+    reason: str
+    retry_after: str
+    body: bytes
+    is_last: bool
+
+
+class Connection:
+    """To one host, for one thread at a time. Times are of ``time.monotonic``."""
+
+    def __init__(self, parts: SplitResult, deadline: float) -> None:
+        """Connects. Raises OSError, TimeoutError among them."""
+        host = parts.hostname or ""
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+        self._timed = _TimedSocket(_connected(host, port, parts.scheme == "https", deadline))
+        self._http = http.client.HTTPConnection(host, port)
+        self._http.sock = self._timed
+
+    def post(self, path: str, body: bytes, headers: Mapping[str, str], deadline: float) -> HttpAnswer:
+        """Once. Raises OSError (TimeoutError at the deadline) or HTTPException; then only `close` is left."""
+        self._timed.deadline = deadline
+        self._http.request("POST", path, body, headers)
+        response = self._http.getresponse()
+        raw = _body(response)
+        return HttpAnswer(
+            response.status,
+            response.reason,
+            response.getheader("Retry-After", ""),
+            raw,
+            response.will_close or self._http.sock is None,
+        )
+
+    def is_dropped(self) -> bool:
+        """Whether the idle connection has anything to read, which can only be its end."""
+        try:
+            return bool(select.select([self._timed.fileno()], [], [], 0)[0])
+        except (OSError, ValueError):
+            return True
+
+    def close(self) -> None:
+        """End it."""
+        self._http.close()
+
+
+class _TimedSocket:
+    """As much of a socket as ``http.client`` needs."""
+
+    def __init__(self, plain: socket.socket) -> None:
+        self._plain = plain
+        self.deadline = 0.0
+
+    def sendall(self, data: bytes) -> None:
+        self._plain.settimeout(left(self.deadline))
+        self._plain.sendall(data)
+
+    def makefile(self, _mode: str) -> io.BufferedReader:
+        return io.BufferedReader(_TimedReader(self, self._plain))
+
+    def settimeout(self, timeout_s: float) -> None:
+        self._plain.settimeout(timeout_s)
+
+    def fileno(self) -> int:
+        return self._plain.fileno()
+
+    def close(self) -> None:
+        self._plain.close()
+
+
+class _TimedReader(io.RawIOBase):
+    def __init__(self, timed: _TimedSocket, plain: socket.socket) -> None:
+        self._timed = timed
+        self._raw = plain.makefile("rb", buffering=0)  # keeps the socket open until the answer is read
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int | None:  # type: ignore[override]
+        self._timed.settimeout(left(self._timed.deadline))
+        return self._raw.readinto(buffer)
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+def left(deadline: float) -> float:
+    """Seconds until then. Raises TimeoutError if there are none."""
+    remaining_s = deadline - time.monotonic()
+    if remaining_s <= 0:
+        raise TimeoutError
+    return remaining_s
+
+
+def _connected(host: str, port: int, is_tls: bool, deadline: float) -> socket.socket:
+    """By the first address that answers; each has its part of the time, so one black hole costs not all."""
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    failure: OSError = OSError("the name has no address")
+    for index, (family, kind, protocol, _, address) in enumerate(found):
+        plain = socket.socket(family, kind, protocol)
+        try:
+            plain.settimeout(left(deadline) / (len(found) - index))
+            plain.connect(address)
+            plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if not is_tls:
+                return plain
+            plain.settimeout(left(deadline))
+            return ssl.create_default_context().wrap_socket(plain, server_hostname=host)
+        except OSError as error:
+            plain.close()
+            failure = error
+    raise failure
+
+
+def _body(response: http.client.HTTPResponse) -> bytes:
+    expected, chunks, size = response.length, [], 0  # None: it is chunked or ends with the connection
+    while expected is None or size < expected:
+        chunk = response.read1(CHUNK)
+        if not chunk:
+            if expected is not None:
+                raise http.client.IncompleteRead(b"", expected - size)
+            break
+        chunks.append(chunk)
+        size += len(chunk)
+        if size > MAX_BODY:
+            raise http.client.HTTPException(f"an answer of more than {MAX_BODY} bytes")
+    response.close()
+    return b"".join(chunks)
