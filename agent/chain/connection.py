@@ -12,8 +12,8 @@ import select
 import socket
 import ssl
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import cast
 from urllib.parse import SplitResult
 
 CHUNK = 1 << 20
@@ -32,81 +32,57 @@ class HttpAnswer:
 
 
 class Connection:
-    """To one host, for one thread at a time. Times are of ``time.monotonic``."""
+    """To one host, for one thread at a time. Times are of ``time.monotonic``.
 
-    def __init__(self, parts: SplitResult, deadline: float) -> None:
+    ``head`` is the request's line and headers, each with its line end, but for the length.
+    """
+
+    def __init__(self, parts: SplitResult, head: bytes, deadline: float) -> None:
         """Connects. Raises OSError, TimeoutError among them."""
-        host = parts.hostname or ""
         port = parts.port or (443 if parts.scheme == "https" else 80)
-        self._timed = _TimedSocket(_connected(host, port, parts.scheme == "https", deadline))
-        self._http = http.client.HTTPConnection(host, port)
-        self._http.sock = self._timed
+        self._socket = _connected(parts.hostname or "", port, parts.scheme == "https", deadline)
+        self._head = head
 
-    def post(self, path: str, body: bytes, headers: Mapping[str, str], deadline: float) -> HttpAnswer:
+    def post(self, body: bytes, deadline: float) -> HttpAnswer:
         """Once. Raises OSError (TimeoutError at the deadline) or HTTPException; then only `close` is left."""
-        self._timed.deadline = deadline
-        self._http.request("POST", path, body, headers)
-        response = self._http.getresponse()
+        self._socket.settimeout(left(deadline))
+        self._socket.sendall(b"%bContent-Length: %d\r\n\r\n%b" % (self._head, len(body), body))
+        # It asks a socket for nothing but a file to read from.
+        source = cast(socket.socket, _Source(self._socket, deadline))
+        response = http.client.HTTPResponse(source, method="POST")
+        response.begin()
         raw = _body(response)
-        return HttpAnswer(
-            response.status,
-            response.reason,
-            response.getheader("Retry-After", ""),
-            raw,
-            response.will_close or self._http.sock is None,
-        )
+        wait = response.getheader("Retry-After", "")
+        return HttpAnswer(response.status, response.reason, wait, raw, response.will_close)
 
     def is_dropped(self) -> bool:
         """Whether the idle connection has anything to read, which can only be its end."""
         try:
-            return bool(select.select([self._timed.fileno()], [], [], 0)[0])
+            return bool(select.select([self._socket], [], [], 0)[0])
         except (OSError, ValueError):
             return True
 
     def close(self) -> None:
         """End it."""
-        self._http.close()
+        self._socket.close()
 
 
-class _TimedSocket:
-    """As much of a socket as ``http.client`` needs."""
+class _Source(io.RawIOBase):
+    """What a socket receives until the deadline."""
 
-    def __init__(self, plain: socket.socket) -> None:
+    def __init__(self, plain: socket.socket, deadline: float) -> None:
         self._plain = plain
-        self.deadline = 0.0
-
-    def sendall(self, data: bytes) -> None:
-        self._plain.settimeout(left(self.deadline))
-        self._plain.sendall(data)
+        self._deadline = deadline
 
     def makefile(self, _mode: str) -> io.BufferedReader:
-        return io.BufferedReader(_TimedReader(self, self._plain))
-
-    def settimeout(self, timeout_s: float) -> None:
-        self._plain.settimeout(timeout_s)
-
-    def fileno(self) -> int:
-        return self._plain.fileno()
-
-    def close(self) -> None:
-        self._plain.close()
-
-
-class _TimedReader(io.RawIOBase):
-    def __init__(self, timed: _TimedSocket, plain: socket.socket) -> None:
-        self._timed = timed
-        self._raw = plain.makefile("rb", buffering=0)  # keeps the socket open until the answer is read
+        return io.BufferedReader(self)
 
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer: memoryview) -> int | None:  # type: ignore[override]
-        self._timed.settimeout(left(self._timed.deadline))
-        return self._raw.readinto(buffer)
-
-    def close(self) -> None:
-        self._raw.close()
-        super().close()
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        self._plain.settimeout(left(self._deadline))
+        return self._plain.recv_into(buffer)
 
 
 def left(deadline: float) -> float:

@@ -121,6 +121,8 @@ class Endpoint:
         if not self._is_known:
             self._identify(deadline)
         results: list[RpcResult] = []
+        if not request.is_batch:
+            return self._asked(request, 1, deadline)
         for piece, cost in self._pieces(request):
             try:
                 results += self._asked(piece, cost, deadline)
@@ -155,10 +157,10 @@ class Endpoint:
         """Seconds for which it wants no requests."""
         return self._limiter.held_s()
 
-    def likely_s(self, cost: int) -> float:
-        """Seconds until an answer to ``cost`` calls, as far as can be said."""
+    def likely_s(self, calls: int) -> float:
+        """Seconds until an answer to ``calls`` calls, as far as can be said."""
         level = current()
-        tokens = min(self._cost(cost, is_batch=True), self._limiter.largest(level))
+        tokens = min(self._cost(calls), self._limiter.largest(level))
         return self._limiter.likely_s(level, tokens) + self.latency_s
 
     def newest(self, timeout_s: float) -> Block:
@@ -192,7 +194,7 @@ class Endpoint:
     def _identify(self, deadline: float) -> None:
         """Ask for the chain before anything else, at first and whenever it was away."""
         label = "eth_chainId"
-        (result,) = self._asked(single(label), self._cost(1, is_batch=False), deadline)
+        (result,) = self._asked(single(label), 1, deadline)
         chain_id = ChainId(shape.quantity(result.unwrap(), label))
         if chain_id != self._chain_id:
             with self._lock:
@@ -203,7 +205,7 @@ class Endpoint:
         self._is_known = True
 
     def _pieces(self, request: Request) -> Iterator[tuple[Request, int]]:
-        size, cost = len(request.calls), self._cost(len(request.calls), request.is_batch)
+        size, cost = len(request.calls), self._cost(len(request.calls))
         largest = self._limiter.largest(current())
         if cost <= largest:
             yield request, cost
@@ -212,8 +214,8 @@ class Endpoint:
             calls = request.calls[start : start + largest]
             yield Request(calls, is_batch=True), len(calls)
 
-    def _cost(self, calls: int, is_batch: bool) -> int:
-        return calls if is_batch and self._policy.batch_counts == "calls" else 1
+    def _cost(self, calls: int) -> int:
+        return calls if self._policy.batch_counts == "calls" else 1
 
     def _asked(self, request: Request, cost: int, deadline: float) -> list[RpcResult]:
         level, allowed_s = current(), deadline - self._clock()

@@ -23,6 +23,7 @@ class Limiter:
     ) -> None:
         self._clock = clock
         self._bucket = Bucket(rate_per_s, burst, clock())
+        self._is_free = rate_per_s <= 0
         self._turn = threading.Condition()
         self._refusals = 0
 
@@ -32,6 +33,8 @@ class Limiter:
 
     def enter(self, priority: Priority, cost: int, timeout_s: float) -> bool:
         """Wait for ``cost`` tokens; False if they cannot come, or did not, within ``timeout_s``."""
+        if self._is_free and self._bucket.held_s(self._clock()) == 0:
+            return True
         with self._turn:
             deadline = self._clock() + timeout_s
             ticket = self._bucket.join(priority, cost, self._clock())

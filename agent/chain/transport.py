@@ -71,11 +71,7 @@ class Transport:
         self._secrets = _secrets(self._parts)
         self.timeout_s = timeout_s
         self._wall = wall
-        self._path = (self._parts.path or "/") + (f"?{self._parts.query}" if self._parts.query else "")
-        self._headers = {"Content-Type": "application/json", "User-Agent": "evenkeel"}
-        if self._parts.username is not None:
-            user = f"{unquote(self._parts.username)}:{unquote(self._parts.password or '')}"
-            self._headers["Authorization"] = f"Basic {b64encode(user.encode()).decode()}"
+        self._head = _head(self._parts)
         self._lock = threading.Lock()
         self._idle: list[Connection] = []
 
@@ -90,8 +86,8 @@ class Transport:
         deadline = time.monotonic() + allowed_s
         connection: Connection | None = None
         try:
-            connection = self._taken() or Connection(self._parts, deadline)
-            answer = connection.post(self._path, body, self._headers, deadline)
+            connection = self._taken() or Connection(self._parts, self._head, deadline)
+            answer = connection.post(body, deadline)
         except (OSError, http.client.HTTPException) as error:
             if connection is not None:
                 connection.close()
@@ -168,7 +164,21 @@ def _split(endpoint: str, key: str) -> SplitResult:
             value=parts.scheme + "://...",
             reason="it must begin with http:// or https:// and a host",
         )
+    if any(not "!" <= letter <= "~" for letter in parts.path + parts.query + parts.netloc):
+        raise ConfigInvalid(key=key, value=parts.scheme + "://...", reason="it has a letter no address has")
     return parts
+
+
+def _head(parts: SplitResult) -> bytes:
+    """The request's line and headers, but for the length."""
+    path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    place = parts.netloc.rpartition("@")[2]
+    lines = [f"POST {path} HTTP/1.1", f"Host: {place}", "Accept-Encoding: identity"]
+    lines += ["Content-Type: application/json", "User-Agent: evenkeel"]
+    if parts.username is not None:
+        user = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+        lines.append(f"Authorization: Basic {b64encode(user.encode()).decode()}")
+    return "".join(f"{line}\r\n" for line in lines).encode("ascii")
 
 
 def _secrets(parts: SplitResult) -> tuple[str, ...]:
