@@ -31,6 +31,7 @@ from agent.values.address import ChainId
 from agent.values.block import Block
 
 SMOOTHING = 0.2  # weight of the newest answer in the latency
+FAULT_S = 1.0  # a fault counts as an answer that took at least so long: the next read goes elsewhere first
 FAIR_S = 0.25  # who was given less, and did not answer in it, has not failed
 
 
@@ -46,7 +47,7 @@ class EndpointPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """An endpoint as a metric. ``latency_ms`` is smoothed, None before the first answer; ``faults`` and
+    """An endpoint as a metric. ``latency_ms`` is smoothed, faults in it, None before the first; ``faults`` and
     ``limited`` (429s and their like) count since the start; ``lag_blocks`` is how far its newest known block
     is behind the newest of all, None while it is unknown; ``reason`` says why it is not closed.
     """
@@ -231,6 +232,7 @@ class Endpoint:
             except (RpcTimeout, RpcUnavailable, DecodeMismatch) as error:
                 if given_s >= self._fair_s or not isinstance(error, RpcTimeout):
                     trial.fault = error.sentence
+                    trial.took_s = max(FAULT_S, self._clock() - began_s)
                 raise
             except RateLimited as error:
                 trial.is_alive = True
@@ -257,12 +259,13 @@ class Endpoint:
                 self._is_known = self._chain_id is None  # who knows what comes back
         elif trial.is_alive:
             self._breaker.succeed(trial.permit)
+            if trial.took_s is not None:
+                self._limiter.served()
         else:
             self._breaker.abandon(trial.permit, self._clock())
         if trial.took_s is not None:
             before_s = trial.took_s if self._latency_s is None else self._latency_s
             self._latency_s = before_s + SMOOTHING * (trial.took_s - before_s)
-            self._limiter.served()
 
     def _permitted(self, request: Request, level: Priority) -> Permit:
         with self._lock:

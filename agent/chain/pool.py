@@ -145,7 +145,7 @@ class Pool:
                 doubted[member] = doubt
             else:
                 found[member] = answer
-                if before is None or answer[0].number > before.number:
+                if before is not None and answer[0].number > before.number:
                     break
                 crowd.shorten(GRACE_S)
         if not found:

@@ -11,6 +11,13 @@ from agent.sim.node import Node
 from agent.sim.toolchain import Toolchain
 
 
+@pytest.fixture(scope="session")
+def still(toolchain: Toolchain) -> Iterator[Node]:
+    """A chain of four blocks that nobody adds to."""
+    with Anvil(toolchain.anvil, AnvilOptions()) as running:
+        for _ in range(3):
+            running.mine()
+        yield running
 
 
 @pytest.fixture

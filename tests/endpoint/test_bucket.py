@@ -126,9 +126,7 @@ def test_what_cannot_come_in_time_is_not_waited_for() -> None:
     assert time.monotonic() - began < 0.5
 
 
-@pytest.mark.parametrize(
-    ("asked_s", "held_s"), [(7, 7), (0, 0), (-5, 0), (10**9, MAX_HOLD_S), (None, 1.0)]
-)
+@pytest.mark.parametrize(("asked_s", "held_s"), [(7, 7), (0, 0), (-5, 0), (10**9, MAX_HOLD_S), (None, 1.0)])
 def test_a_node_is_held_back_for_as_long_as_it_asks_within_bounds(
     asked_s: float | None, held_s: float
 ) -> None:
