@@ -34,13 +34,14 @@ class HttpAnswer:
 class Connection:
     """To one host, for one thread at a time. Times are of ``time.monotonic``.
 
-    ``head`` is the request's line and headers, each with its line end, but for the length.
+    ``head`` is the request's line and headers, each with its line end, but for the length. With ``tls`` it
+    speaks https.
     """
 
-    def __init__(self, parts: SplitResult, head: bytes, deadline: float) -> None:
+    def __init__(self, parts: SplitResult, head: bytes, tls: ssl.SSLContext | None, deadline: float) -> None:
         """Connects. Raises OSError, TimeoutError among them."""
-        port = parts.port or (443 if parts.scheme == "https" else 80)
-        self._socket = _connected(parts.hostname or "", port, parts.scheme == "https", deadline)
+        port = parts.port or (80 if tls is None else 443)
+        self._socket = _connected(parts.hostname or "", port, tls, deadline)
         self._head = head
 
     def post(self, body: bytes, deadline: float) -> HttpAnswer:
@@ -93,7 +94,7 @@ def left(deadline: float) -> float:
     return remaining_s
 
 
-def _connected(host: str, port: int, is_tls: bool, deadline: float) -> socket.socket:
+def _connected(host: str, port: int, tls: ssl.SSLContext | None, deadline: float) -> socket.socket:
     """By the first address that answers; each has its part of the time, so one black hole costs not all."""
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     failure: OSError = OSError("the name has no address")
@@ -103,10 +104,10 @@ def _connected(host: str, port: int, is_tls: bool, deadline: float) -> socket.so
             plain.settimeout(left(deadline) / (len(found) - index))
             plain.connect(address)
             plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            if not is_tls:
+            if tls is None:
                 return plain
             plain.settimeout(left(deadline))
-            return ssl.create_default_context().wrap_socket(plain, server_hostname=host)
+            return tls.wrap_socket(plain, server_hostname=host)
         except OSError as error:
             plain.close()
             failure = error

@@ -47,9 +47,9 @@ class EndpointPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """An endpoint as a metric. ``latency_ms`` is smoothed, faults in it, None before the first; ``faults`` and
-    ``limited`` (429s and their like) count since the start; ``lag_blocks`` is how far its newest known block
-    is behind the newest of all, None while it is unknown; ``reason`` says why it is not closed.
+    """An endpoint as a metric. ``latency_ms`` is smoothed, faults in it, None before the first; ``faults``
+    and ``limited`` (429s and their like) count since the start; ``lag_blocks`` is how far its newest known
+    block is behind the newest of all, None while it is unknown; ``reason`` says why it is not closed.
     """
 
     endpoint: str

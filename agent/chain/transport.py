@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import http.client
 import math
+import ssl
 import threading
 import time
 from base64 import b64encode
@@ -72,6 +73,7 @@ class Transport:
         self.timeout_s = timeout_s
         self._wall = wall
         self._head = _head(self._parts)
+        self._tls = ssl.create_default_context() if self._parts.scheme == "https" else None
         self._lock = threading.Lock()
         self._idle: list[Connection] = []
 
@@ -86,11 +88,12 @@ class Transport:
         deadline = time.monotonic() + allowed_s
         connection: Connection | None = None
         try:
-            connection = self._taken() or Connection(self._parts, self._head, deadline)
+            connection = self._taken() or Connection(self._parts, self._head, self._tls, deadline)
             answer = connection.post(body, deadline)
         except (OSError, http.client.HTTPException) as error:
             if connection is not None:
                 connection.close()
+            self.close()  # the others may be as dead
             if isinstance(error, TimeoutError):
                 raise Timeout(endpoint=self.endpoint, method=method, timeout_s=round(allowed_s, 3)) from error
             reason = str(error) or type(error).__name__
