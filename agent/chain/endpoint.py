@@ -68,6 +68,7 @@ class _Trial:
     permit: Permit
     fault: str = ""
     is_alive: bool = False
+    is_limited: bool = False
     took_s: float | None = None
 
 
@@ -238,7 +239,7 @@ class Endpoint:
                 trial.is_alive = True
                 wait_s = error.fields["retry_after_s"]
                 self._limiter.refused(wait_s if isinstance(wait_s, int | float) else None)
-                self._limited += 1
+                trial.is_limited = True
                 raise
             except RpcRejected:  # the batch as a whole
                 trial.is_alive = True
@@ -251,6 +252,7 @@ class Endpoint:
 
     def _settle(self, trial: _Trial) -> None:
         """An outcome that is neither was never asked, or in so short a time that it says nothing."""
+        self._limited += trial.is_limited
         if trial.fault:
             self._faults += 1
             self._breaker.fail(trial.permit, self._clock())
