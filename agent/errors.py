@@ -10,6 +10,8 @@
     |   |-- HeadBehind          no endpoint that answers has the newest block we saw
     |   |-- HeadImplausible     every endpoint tells of a block that cannot be
     |   |-- NodesDisagree       endpoints tell different chains; none is trusted
+    |   |-- JournalUnwritable   the journal cannot be written (full disk, permissions)
+    |   |-- SignerUnavailable   the signer did not answer
     |   |-- HeadStale           the newest block is too old to decide on
     |   |-- ReadUnpinned        the block to read at is no longer known to the node
     |   `-- ReadReverted        a contract refuses to answer at this block
@@ -17,6 +19,7 @@
     |   |-- SimulationReverted  the batch would revert
     |   |-- TransactionReverted the batch did revert
     |   |-- TransactionRejected the node refused the transaction
+    |   |-- SignerRefused       the signer would not sign
     |   |-- FeeCapExceeded      the market asks more than the budget allows
     |   |-- BalanceTooLow       the sender cannot pay for the transaction
     |   |-- PlanExpired         the plan's deadline has passed
@@ -29,7 +32,6 @@
     |   |-- ContractMismatch    the code at an address is not the protocol's
     |   |-- DeepReorg           a final transaction disappeared
     |   |-- JournalCorrupt      the journal or record does not verify
-    |   |-- JournalUnwritable   the journal cannot be written (full disk, permissions)
     |   |-- SignatureMismatch   a signer gave a signature that is not the account's
     |   |-- DelegationMismatch  the account's code is not our executor
     |   |-- ProcessFailed       a process we started ended before its time
@@ -157,6 +159,16 @@ class NodesDisagree(Transient):
     fix = "Nothing is sent until they agree; take an endpoint that you do not trust out of `rpc.more_urls`."
 
 
+class JournalUnwritable(Transient):
+    template = "The journal {path} cannot be written: {reason}."
+    fix = "Free space or mend permissions; nothing is sent until it can be written again."
+
+
+class SignerUnavailable(Transient):
+    template = "The signer {signer} did not sign: {reason}."
+    fix = "What was sent before stays alive; check the signer, or keep a ladder (`tx.ladder_rungs`)."
+
+
 class HeadStale(Transient):
     template = "The newest block {number} is {age_s} s old; at most {max_age_s} s are allowed."
     fix = "Check that the node is in sync, or raise `rpc.max_head_age_s`."
@@ -192,6 +204,11 @@ class TransactionReverted(Refused):
 class TransactionRejected(Refused):
     template = "The node at {endpoint} rejected the transaction: {reason}."
     fix = "Nothing was accepted; the next head plans anew."
+
+
+class SignerRefused(Refused):
+    template = "The signer {signer} refuses to sign: {reason}."
+    fix = "Check the policy and the permissions of the key."
 
 
 class FeeCapExceeded(Refused):
@@ -250,11 +267,6 @@ class DeepReorg(Untrusted):
 class JournalCorrupt(Untrusted):
     template = "The journal {path} does not verify: {reason}."
     fix = "Keep the file, restore a copy, and run `evenkeel journal --verify`; nothing is sent."
-
-
-class JournalUnwritable(Untrusted):
-    template = "The journal {path} cannot be written: {reason}."
-    fix = "Free space or mend permissions; nothing is sent without a journal."
 
 
 class SignatureMismatch(Untrusted):

@@ -24,7 +24,15 @@ PAGE = Path(__file__).resolve().parents[1] / "docs" / "configuration.md"
 BEGIN, END = "<!-- keys: begin -->", "<!-- keys: end -->"
 # A choice explains itself in the model; the page still wants a sentence.
 MEANINGS = {"run.log_level": "the least severe log line that is written"}
-PLAIN = {int: "integer", float: "number", Decimal: "decimal", Path: "path", SecretStr: "URL", str: "text"}
+PLAIN = {
+    bool: "true or false",
+    int: "integer",
+    float: "number",
+    Decimal: "decimal",
+    Path: "path",
+    SecretStr: "URL",
+    str: "text",
+}
 SIGNS = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
 
 
@@ -68,7 +76,7 @@ def word(annotation: object, *, is_address: bool = False) -> str:
     if get_origin(annotation) is Literal:
         return "one of " + ", ".join(f"`{choice}`" for choice in get_args(annotation))
     if get_origin(annotation) is tuple:
-        return f"list of {word(get_args(annotation)[0])}s"
+        return f"list of {word(get_args(annotation)[0])}"
     if get_origin(annotation) is Mapping:
         return "table of decimals by asset"
     return "address" if is_address else PLAIN[cast(type, annotation)]
@@ -84,8 +92,10 @@ def default_of(field: FieldInfo) -> str:
     value = field.default
     if value is PydanticUndefined:
         return "**needed**"
-    if value is None:
+    if value is None or value == ():
         return "none"
+    if isinstance(value, bool):
+        return f"`{str(value).lower()}`"
     if isinstance(value, Mapping):
         return ", ".join(f"`{asset} = {width}`" for asset, width in value.items())
     return f"`{value}`"

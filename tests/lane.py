@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.client import HTTPConnection
@@ -14,6 +14,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from eth_keyfile.keyfile import create_keyfile_json
+from eth_utils.crypto import keccak
 
 from agent.chain.rpc import Rpc
 from agent.proof.database import Database
@@ -23,11 +24,16 @@ from agent.sim.artifact import own_artifact
 from agent.sim.contract import Chain, Contract
 from agent.sim.node import Node
 from agent.sim.toolchain import Toolchain
+from agent.tx.attempt import Stage
+from agent.tx.channel import Channel
+from agent.tx.errand import Verdict
 from agent.tx.executor import Hedge, Intent, delegation_code, find_intent
 from agent.tx.fees import FeePolicy
+from agent.tx.ladder import Seal
+from agent.tx.lane import LanePolicy
 from agent.tx.ledger import Outcome
-from agent.tx.sender import LanePolicy, Sender
-from agent.tx.signer import KeystoreSigner
+from agent.tx.sender import Sender
+from agent.tx.signer import KeystoreSigner, Signer
 from agent.values.address import ZERO, Address, ChainId
 from agent.values.block import Block
 from agent.values.call import Call
@@ -95,6 +101,7 @@ class Lane:
     keystore: Path
     folder: Path
     agents: list[Agent] = field(default_factory=list)
+    keep: Callable[[Path], Database] = lambda path: Database(path, time.time)
 
     def agent(
         self,
@@ -103,13 +110,16 @@ class Lane:
         policy: LanePolicy = POLICY,
         ledger: Callable[[Database], Journal] = Journal,
         wire: Callable[[str, float], Rpc] = Rpc,
+        channels: Sequence[Channel] = (),
+        seal: Seal | None = None,
+        signer: Signer | None = None,
     ) -> Agent:
         """Another process, as far as anybody can tell."""
         rpc = wire(url or self.node.url, 5)
-        database = Database(self.folder / journal, time.time)
+        database = self.keep(self.folder / journal)
         kept = ledger(database)
-        signer = KeystoreSigner(self.keystore, PASSWORD)
-        sender = Sender(rpc, signer, kept, CHAIN, self.executor.address, policy)
+        key = signer or KeystoreSigner(self.keystore, PASSWORD)
+        sender = Sender(rpc, key, kept, CHAIN, self.executor.address, policy, channels, seal)
         made = Agent(rpc, database, kept, sender)
         self.agents.append(made)
         return made
@@ -136,6 +146,21 @@ class Lane:
     def drop(self, tx_hash: str) -> None:
         """The pool forgets it."""
         self.node.request("anvil_dropTransaction", tx_hash)
+
+
+def kinds(outcomes: tuple[Outcome, ...]) -> list[tuple[Stage, Verdict]]:
+    return [(outcome.stage, outcome.verdict) for outcome in outcomes]
+
+
+def settle(lane: Lane, agent: Agent, blocks: int = 8) -> list[tuple[Stage, Verdict]]:
+    """Mine and look until nothing is in flight; what happened on the way."""
+    seen: list[tuple[Stage, Verdict]] = []
+    for _ in range(blocks):
+        lane.node.mine()
+        seen += kinds(agent.observe())
+        if not agent.sender.in_flight():
+            return seen
+    raise AssertionError(f"still in flight: {agent.sender.in_flight()}")
 
 
 def minted(lane: Lane, lower: int, upper: int) -> Check:
@@ -173,6 +198,7 @@ class FaultyNode:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True
 
             def do_POST(self) -> None:
                 raw = self.rfile.read(int(self.headers["Content-Length"]))
@@ -216,6 +242,49 @@ class FaultyNode:
     def heal(self) -> None:
         for faults in (self.lost_before, self.lost_after, self.refused, self.repeated):
             faults.clear()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+class Relay:
+    """Takes private transactions over HTTP and keeps them to itself until it is told to deliver."""
+
+    def __init__(self) -> None:
+        self.kept: list[str] = []
+        self.methods: list[str] = []
+        relay = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True
+
+            def do_POST(self) -> None:
+                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                (given,) = body["params"]
+                raw = given["tx"] if isinstance(given, dict) else given
+                relay.methods.append(body["method"])
+                relay.kept.append(raw)
+                result = "0x" + keccak(bytes.fromhex(raw[2:])).hex()
+                content = json.dumps({"jsonrpc": "2.0", "id": body["id"], "result": result}).encode()
+                self.send_response(200)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(content)))
+                self.end_headers()
+                self.wfile.write(content)
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def deliver(self, node: Node) -> None:
+        """A builder puts the newest of them into the block that is mined next."""
+        node.request("eth_sendRawTransaction", self.kept[-1])
 
     def close(self) -> None:
         self._server.shutdown()

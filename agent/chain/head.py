@@ -12,7 +12,7 @@ from websockets.sync.client import ClientConnection, connect
 from agent.chain import shape
 from agent.chain.rpc import Rpc
 from agent.chain.transport import redacted
-from agent.errors import HeadStale, ReadUnpinned, RpcRejected, RpcUnavailable, Transient
+from agent.errors import DecodeMismatch, HeadStale, ReadUnpinned, RpcRejected, RpcUnavailable, Transient
 from agent.values.block import Block
 
 STALL_S = 15.0  # a socket that brings nothing for so long may be open only half: ask, and open another
@@ -45,7 +45,7 @@ class Heads:
     ``poll_s`` seconds. Numbers that were skipped are fetched, so that between reorganisations the yielded
     blocks have no gap (of at most MAX_GAP blocks). After a reorganisation the new head is yielded although
     its number is not above the last one's; ``reorgs`` counts them. A node that does not answer is asked
-    again for ``patience_s``; then the Transient error is raised.
+    again for ``patience_s``, one that answers nonsense too; then the error is raised.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class Heads:
             try:
                 yield from self._advance(self._rpc.block("latest"))
                 silent_s = 0.0
-            except Transient:
+            except (Transient, RpcRejected, DecodeMismatch):
                 if silent_s >= self._patience_s:
                     raise
                 silent_s += self._poll_s
@@ -100,7 +100,7 @@ class Heads:
                     if isinstance(message, dict) and message.get("method") == "eth_subscription":
                         fields = shape.record(message.get("params"), "newHeads")
                         yield from self._advance(shape.header(fields.get("result"), "newHeads"))
-        except (OSError, WebSocketException, orjson.JSONDecodeError, RpcRejected, Transient):
+        except (OSError, WebSocketException, orjson.JSONDecodeError, RpcRejected, DecodeMismatch, Transient):
             return
 
     def _advance(self, head: Block) -> Iterator[Block]:

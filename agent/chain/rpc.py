@@ -150,6 +150,21 @@ class Rpc:
             self.request("eth_sendRawTransaction", ("0x" + raw.hex(),)), "eth_sendRawTransaction"
         )
 
+    def send_raw_sync(self, raw: bytes) -> TxHash:
+        """The same, answered with the receipt once it is in a block (EIP-7966).
+
+        The node's own time-out is an RpcRejected that proves nothing.
+        """
+        label = "eth_sendRawTransactionSync"
+        receipt = shape.record(self.request(label, ("0x" + raw.hex(),)), label)
+        return shape.tx_hash(receipt.get("transactionHash"), label)
+
+    def send_private(self, raw: bytes, max_block: int) -> TxHash:
+        """Hand it to a relay that shows it to block builders only, up to ``max_block``."""
+        label = "eth_sendPrivateTransaction"
+        params = {"tx": "0x" + raw.hex(), "maxBlockNumber": hex(max_block)}
+        return shape.tx_hash(self.request(label, (params,)), label)
+
     def estimate_gas(
         self,
         transaction: Mapping[str, object],

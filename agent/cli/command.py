@@ -27,6 +27,8 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
 )
+tx_app = typer.Typer(help="What is on its way, and an operator's hand on it.", no_args_is_help=True)
+app.add_typer(tx_app, name="tx")
 config_app = typer.Typer(help="Show the effective configuration.", no_args_is_help=True)
 app.add_typer(config_app, name="config")
 
@@ -205,6 +207,63 @@ def journal(
     from agent.cli import keep
 
     keep.journal(_config(config, set_), verify=verify, last=last, as_json=as_json)
+
+
+@tx_app.command("list")
+def tx_list(
+    config: ConfigOption = None,
+    set_: SetOption = None,
+    last: Annotated[int, typer.Option(min=1, help="how many")] = 20,
+    live_only: Annotated[bool, typer.Option("--open", help="only what has not ended")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """The newest transactions, one line a nonce: state, verdict and what was bid."""
+    from agent.cli import errand
+
+    errand.listed(_config(config, set_), last=last, live_only=live_only, as_json=as_json)
+
+
+@tx_app.command("show")
+def tx_show(
+    id_: Annotated[int, typer.Argument(metavar="ID", help="from tx list")],
+    config: ConfigOption = None,
+    set_: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Everything signed at one nonce, which of it won, and its history."""
+    from agent.cli import errand
+
+    errand.told(_config(config, set_), id_, as_json=as_json)
+
+
+@tx_app.command("bump")
+def tx_bump(
+    id_: Annotated[int, typer.Argument(metavar="ID", help="from tx list")],
+    config: ConfigOption = None,
+    set_: SetOption = None,
+    live: Annotated[bool, typer.Option("--live", help="do it; without it nothing is sent")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Bid more for it now, within its budget."""
+    from agent.cli import errand
+    from agent.tx.ledger import Wish
+
+    raise typer.Exit(errand.asked(_config(config, set_), id_, Wish.BUMP, live=live, as_json=as_json))
+
+
+@tx_app.command("cancel")
+def tx_cancel(
+    id_: Annotated[int, typer.Argument(metavar="ID", help="from tx list")],
+    config: ConfigOption = None,
+    set_: SetOption = None,
+    live: Annotated[bool, typer.Option("--live", help="do it; without it nothing is sent")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Use its nonce for nothing. Which of the two was mined, tx show says."""
+    from agent.cli import errand
+    from agent.tx.ledger import Wish
+
+    raise typer.Exit(errand.asked(_config(config, set_), id_, Wish.CANCEL, live=live, as_json=as_json))
 
 
 @config_app.command("show")

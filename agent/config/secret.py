@@ -12,9 +12,11 @@ from agent.errors import ConfigInvalid, KeyUnreadable
 PREFIX = "EVENKEEL_"
 SECRETS: Mapping[str, str] = {  # name of the secret: what it is for
     "KEY_PASSWORD": "opens signer.keystore",
+    "JOURNAL_URL": "instead of run.journal_url",
     "RPC_URL": "instead of rpc.url",
     "RPC_WS_URL": "instead of rpc.ws_url",
     "RPC_MORE_URLS": "instead of rpc.more_urls, with spaces between",
+    "LADDER_KEY": "keeps tx.ladder_rungs usable across restarts",
 }
 OTHERS = stat.S_IRWXG | stat.S_IRWXO
 

@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Literal, cast
+from typing import Annotated, Literal, Self, cast
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
 
@@ -17,7 +17,7 @@ from agent.config.secret import PREFIX, Environment, read_file, read_secret
 from agent.errors import ConfigInvalid
 from agent.planning.policy import Policy
 from agent.tx.fees import FeePolicy
-from agent.tx.sender import LanePolicy
+from agent.tx.lane import LanePolicy
 from agent.values.address import Address
 from agent.venues.deployments import AddressField
 
@@ -121,6 +121,24 @@ class TxSection(_Section):
     bump_after_housekeeping: int = Field(default=6, ge=1, description="blocks before it is outbid")
     bump_after_normal: int = Field(default=3, ge=1, description="blocks before it is outbid")
     bump_after_rescue: int = Field(default=1, ge=1, description="blocks before it is outbid")
+    private_urls: tuple[Url, ...] = Field(
+        default=(), description="endpoints that show it to block builders only; they come first"
+    )
+    private_method: Literal["eth_sendPrivateTransaction", "eth_sendRawTransaction"] = Field(
+        default="eth_sendPrivateTransaction", description="what the private endpoints understand"
+    )
+    private_for_housekeeping: int = Field(default=10, ge=0, description="blocks before everybody is shown it")
+    private_for_normal: int = Field(default=5, ge=0, description="blocks before everybody is shown it")
+    private_for_rescue: int = Field(default=2, ge=0, description="blocks before everybody is shown it")
+    sequencer_urls: tuple[Url, ...] = Field(
+        default=(), description="endpoints that only take transactions: a rollup's sequencer"
+    )
+    sync: bool = Field(
+        default=False, description="send with eth_sendRawTransactionSync (EIP-7966) where nodes offer it"
+    )
+    ladder_rungs: int = Field(
+        default=3, ge=0, le=8, description="replacements signed in advance, for when the signer is out"
+    )
 
     @property
     def lane(self) -> LanePolicy:
@@ -131,6 +149,10 @@ class TxSection(_Section):
             bump_after_housekeeping=self.bump_after_housekeeping,
             bump_after_normal=self.bump_after_normal,
             bump_after_rescue=self.bump_after_rescue,
+            private_for_housekeeping=self.private_for_housekeeping,
+            private_for_normal=self.private_for_normal,
+            private_for_rescue=self.private_for_rescue,
+            ladder_rungs=self.ladder_rungs,
         )
 
 
@@ -139,9 +161,21 @@ class RunSection(_Section):
 
     interval_s: float = Field(default=12.0, gt=0, description="seconds of silence before a look of our own")
     journal: Path = Field(default=Path("evenkeel.sqlite"), description="journal and record")
+    journal_url: Url | None = Field(
+        default=None, description="postgresql://... to keep them on a server, instead of `run.journal`"
+    )
+    metrics_port: int | None = Field(
+        default=None, ge=1, le=65535, description="port of a page for Prometheus, to this machine only; off"
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="what is said on stderr: this and what is graver"
     )
+
+    @model_validator(mode="after")
+    def _one_journal(self) -> Self:
+        if self.journal_url is not None and "journal" in self.model_fields_set:
+            raise ValueError("`run.journal` and `run.journal_url` are both given; a journal is in one place")
+        return self
 
 
 class Config(_Section):
@@ -178,6 +212,10 @@ class Config(_Section):
         """Everything as it counts, defaults included, without secrets; for display."""
         return cast(dict[str, object], _shown(self.model_dump()))
 
+    def ladder_key(self, environment: Environment | None = None) -> str | None:
+        """What signed replacements are kept under across restarts, if the owner gave something."""
+        return read_secret("LADDER_KEY", os.environ if environment is None else environment)
+
     def key_password(self, environment: Environment | None = None) -> str:
         """The keystore's password: environment, ``*_FILE``, or ``signer.password_file``.
 
@@ -207,7 +245,7 @@ def known_keys() -> tuple[str, ...]:
 def _shown(value: object) -> object:
     if isinstance(value, Mapping):
         return {key: _shown(inner) for key, inner in value.items()}
-    if isinstance(value, tuple):
+    if isinstance(value, tuple | list):
         return [_shown(inner) for inner in value]
     if isinstance(value, SecretStr):
         return redacted(value.get_secret_value()) + "/..."

@@ -10,24 +10,15 @@ from sqlalchemy import Connection, RowMapping, Select, func, select
 from agent.errors import JournalCorrupt, LaneBusy
 from agent.market.intent import Urgency
 from agent.proof.database import Database
-from agent.proof.schema import ATTEMPT, ERRAND, INTENT, OBSERVATION
-from agent.tx.attempt import (
-    NO_INTENT,
-    Attempt,
-    Errand,
-    Fault,
-    Purpose,
-    Receipt,
-    Reply,
-    Stage,
-    State,
-    Verdict,
-)
-from agent.tx.ledger import Outcome
+from agent.proof.schema import ATTEMPT, ERRAND, INTENT, OBSERVATION, REQUEST, RUNG
+from agent.tx.attempt import Stage
+from agent.tx.errand import NO_INTENT, Attempt, Errand, Fault, Purpose, Receipt, Reply, Route, State, Verdict
+from agent.tx.ladder import Rung
+from agent.tx.ledger import Outcome, Request, Wish
 from agent.tx.transaction import Fee
 from agent.values.address import Address, ChainId, IntentId, TxHash
 
-_ENDINGS = {State.FINAL, State.CANCELLED, State.REPLACED, State.ABANDONED}
+_ENDINGS = {State.FINAL, State.CANCELLED, State.REPLACED, State.OVERTAKEN, State.ABANDONED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +69,8 @@ class Journal:
                 if connection.execute(ATTEMPT.update().where(*same).values(row)).rowcount == 0:
                     row |= {"errand_id": errand.id, "position": position}
                     connection.execute(ATTEMPT.insert().values(row))
+            if errand.ending is not None:
+                connection.execute(RUNG.delete().where(RUNG.c.errand_id == errand.id))
             self._observe(connection, errand, outcomes)
 
     def acknowledge(self, outcomes: Sequence[Outcome]) -> None:
@@ -86,6 +79,25 @@ class Journal:
         with self._database.transaction() as connection:
             told = OBSERVATION.update().where(OBSERVATION.c.id.in_(ids)).values(is_reported=True)
             connection.execute(told)
+
+    def climb(self, errand: Errand, rungs: Sequence[Rung]) -> None:
+        """Keep these rungs, instead of any older ones, until the errand ends."""
+        with self._database.transaction() as connection:
+            connection.execute(RUNG.delete().where(RUNG.c.errand_id == errand.id))
+            for rung in rungs:
+                connection.execute(RUNG.insert().values({"errand_id": errand.id} | _rung_values(rung)))
+
+    def request(self, errand_id: int, wish: Wish) -> int:
+        """Write an operator's wish down for whoever holds the lane; returns its number."""
+        with self._database.transaction() as connection:
+            row = {"errand_id": errand_id, "wish": wish.value, "at_s": self._database.now_s()}
+            (key,) = connection.execute(REQUEST.insert().values(row)).inserted_primary_key or (0,)
+        return int(key)
+
+    def close_request(self, request: Request, answer: str) -> None:
+        """It was carried out, or why it was not."""
+        with self._database.transaction() as connection:
+            connection.execute(REQUEST.update().where(REQUEST.c.id == request.id).values(answer=answer))
 
     # --- reading -----------------------------------------------------------------------------------
 
@@ -128,6 +140,42 @@ class Journal:
         query = select(ERRAND.c.chain_id, ERRAND.c.account).distinct()
         with self._database.transaction() as connection:
             return tuple((ChainId(row[0]), Address(row[1])) for row in connection.execute(query))
+
+    def errand(self, errand_id: int) -> tuple[Errand, ...]:
+        """The errand of that number, if there is one."""
+        return self._errands(select(ERRAND).where(ERRAND.c.id == errand_id))
+
+    def rungs(self, errand: Errand) -> tuple[Rung, ...]:
+        """What was kept for it, the lowest bid first."""
+        with self._database.transaction() as connection:
+            rows = connection.execute(select(RUNG).where(RUNG.c.errand_id == errand.id)).mappings().all()
+        rungs = [
+            Rung(
+                TxHash(row["tx_hash"]),
+                Fee(row["max_fee_wei"], row["tip_wei"]),
+                row["gas"],
+                row["expires_s"],
+                bytes(row["sealed"]),
+            )
+            for row in rows
+        ]
+        return tuple(sorted(rungs, key=lambda rung: rung.fee.max_fee_wei))
+
+    def requests(self, chain_id: ChainId, account: Address) -> tuple[Request, ...]:
+        """Wishes nobody has carried out yet, oldest first."""
+        query = select(REQUEST).join(ERRAND).order_by(REQUEST.c.id)
+        query = query.where(
+            REQUEST.c.answer.is_(None), ERRAND.c.chain_id == chain_id, ERRAND.c.account == account
+        )
+        with self._database.transaction() as connection:
+            rows = connection.execute(query).mappings().all()
+        return tuple(Request(row["id"], row["errand_id"], Wish(row["wish"])) for row in rows)
+
+    def answer(self, request_id: int) -> str | None:
+        """What became of a wish; None while nobody has looked at it."""
+        with self._database.transaction() as connection:
+            found = connection.execute(select(REQUEST.c.answer).where(REQUEST.c.id == request_id)).scalar()
+        return None if found is None else str(found)
 
     def unreported(self, chain_id: ChainId, account: Address) -> tuple[Outcome, ...]:
         """Outcomes nobody has acknowledged, oldest first."""
@@ -188,6 +236,8 @@ def _errand_values(errand: Errand) -> dict[str, object]:
         "epoch": errand.epoch,
         "urgency": errand.urgency.value,
         "deadline_s": errand.deadline_s,
+        "budget_wei": errand.budget_wei,
+        "pressure_bps": errand.pressure_bps,
         "state": errand.state.value,
         "is_live": errand.ending is None,
         "reorged": errand.reorged,
@@ -225,6 +275,8 @@ def _errand(row: RowMapping, attempts: Sequence[Attempt]) -> Errand:
         epoch=row["epoch"],
         urgency=Urgency(row["urgency"]),
         deadline_s=row["deadline_s"],
+        budget_wei=row["budget_wei"],
+        pressure_bps=row["pressure_bps"],
         id=row["id"],
         attempts=tuple(attempts),
         inclusion=inclusion,
@@ -248,6 +300,18 @@ def _attempt_values(attempt: Attempt) -> dict[str, object]:
         "reply": attempt.reply.value,
         "fault": attempt.fault.value,
         "reason": attempt.reason,
+        "route": attempt.route.value,
+    }
+
+
+def _rung_values(rung: Rung) -> dict[str, object]:
+    return {
+        "tx_hash": rung.tx_hash,
+        "max_fee_wei": rung.fee.max_fee_wei,
+        "tip_wei": rung.fee.tip_wei,
+        "gas": rung.gas,
+        "expires_s": rung.expires_s,
+        "sealed": rung.sealed,
     }
 
 
@@ -263,6 +327,7 @@ def _attempt(row: RowMapping) -> Attempt:
         Reply(row["reply"]),
         Fault(row["fault"]),
         row["reason"],
+        Route(row["route"]),
     )
 
 

@@ -24,6 +24,7 @@ from sqlalchemy import (
 )
 
 from agent.errors import JournalCorrupt
+from agent.proof.seal import seal
 
 
 class Wei(TypeDecorator[int]):
@@ -71,6 +72,8 @@ ERRAND = Table(
     Column("epoch", BigInteger, nullable=False),
     Column("urgency", String(16), nullable=False),
     Column("deadline_s", BigInteger, nullable=False),
+    Column("budget_wei", Wei),  # empty: only the policy's cap counts
+    Column("pressure_bps", Integer, nullable=False, server_default="0"),
     Column("state", String(16), nullable=False),
     Column("is_live", Boolean, nullable=False),
     Column("reorged", Boolean, nullable=False),
@@ -114,6 +117,29 @@ ATTEMPT = Table(
     Column("reply", String(16), nullable=False),
     Column("fault", String(16), nullable=False),
     Column("reason", Text, nullable=False),
+    Column("route", String(16), nullable=False, server_default="public"),
+)
+
+RUNG = Table(
+    "rung",
+    METADATA,
+    Column("errand_id", _ID, ForeignKey("errand.id"), primary_key=True),
+    Column("tx_hash", String(66), primary_key=True),
+    Column("max_fee_wei", Wei, nullable=False),
+    Column("tip_wei", Wei, nullable=False),
+    Column("gas", BigInteger, nullable=False),
+    Column("expires_s", BigInteger, nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
+)
+
+REQUEST = Table(
+    "request",
+    METADATA,
+    Column("id", _ID, primary_key=True, autoincrement=True),
+    Column("errand_id", _ID, ForeignKey("errand.id"), nullable=False),
+    Column("wish", String(16), nullable=False),
+    Column("at_s", BigInteger, nullable=False),
+    Column("answer", Text),  # empty: nobody has looked at it yet
 )
 
 OBSERVATION = Table(
@@ -145,14 +171,20 @@ RECORD = Table(
     Column("before", String(64), nullable=False),
     Column("hash", String(64), nullable=False),
 )
-_APPEND_ONLY = (
-    "CREATE TRIGGER record_no_{verb} BEFORE {verb} ON record "
-    "BEGIN SELECT RAISE(ABORT, 'the record is append-only'); END"
-)
-
 Migration = Callable[[Connection], None]
+
+
+def _to_2(connection: Connection) -> None:
+    """Routes, budgets, ladders and an operator's requests."""
+    connection.exec_driver_sql("ALTER TABLE attempt ADD COLUMN route VARCHAR(16) DEFAULT 'public' NOT NULL")
+    connection.exec_driver_sql("ALTER TABLE errand ADD COLUMN budget_wei VARCHAR(80)")
+    connection.exec_driver_sql("ALTER TABLE errand ADD COLUMN pressure_bps INTEGER DEFAULT 0 NOT NULL")
+    for table in (RUNG, REQUEST):
+        table.create(connection)
+
+
 # MIGRATIONS[n] turns a file of schema n + 1 into schema n + 2. Never change one that was released.
-MIGRATIONS: tuple[Migration, ...] = ()
+MIGRATIONS: tuple[Migration, ...] = (_to_2,)
 
 
 def prepare(connection: Connection, path: str, now_s: int, migrations: Sequence[Migration]) -> None:
@@ -164,9 +196,7 @@ def prepare(connection: Connection, path: str, now_s: int, migrations: Sequence[
     tables = set(inspect(connection).get_table_names())
     if not tables:
         METADATA.create_all(connection)
-        if connection.dialect.name == "sqlite":
-            for verb in ("update", "delete"):
-                connection.exec_driver_sql(_APPEND_ONLY.format(verb=verb))
+        seal(connection)
         connection.execute(VERSION.insert().values(version=present, since_s=now_s))
         return
     found = read_version(connection, path, tables)

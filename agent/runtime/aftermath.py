@@ -11,7 +11,8 @@ from agent.errors import ProofBroken, ReadReverted, ReadUnpinned
 from agent.runtime.prove import Proof, prove
 from agent.runtime.see import Eye
 from agent.runtime.summary import Json, snapshot_json
-from agent.tx.attempt import Purpose, Stage, Verdict
+from agent.tx.attempt import Stage
+from agent.tx.errand import Purpose, Verdict
 from agent.tx.ledger import Outcome
 from agent.tx.promise import read_promises
 from agent.tx.sender import Sender

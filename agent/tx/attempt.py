@@ -7,66 +7,33 @@ nonce, so at most one of them is mined, and they share the intent, so the chain 
                  SENT, UNKNOWN -> INCLUDED -> FINAL | CANCELLED     at depth; which attempt won says which
                               INCLUDED -> REORGED -> INCLUDED ...   a block that went away
                  SENT, UNKNOWN -> REPLACED                          somebody else used the nonce
+                 SENT, UNKNOWN -> OVERTAKEN                         behind a gap, and it can only revert now
                  PLANNED, REJECTED -> ABANDONED                     nothing of it can be in any pool
 
-An attempt that was ever accepted, or whose answer we did not get, stays possible until its nonce is used:
-only then does the intent leave its nonce. Nothing here sleeps, asks or knows the time.
+An attempt that was ever accepted, or whose answer we did not get, stays possible until its nonce is used
+or the chain itself would refuse it for good: only then is it let go. Nothing here sleeps, asks or knows
+the time.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from enum import Enum
 
-from agent.market.intent import Urgency
-from agent.tx.transaction import Fee
-from agent.values.address import Address, ChainId, IntentId, TxHash
-
-NO_INTENT = IntentId("0x" + 64 * "0")
-NEVER = -1
-
-
-class Purpose(Enum):
-    """What a transaction is for."""
-
-    HEDGE = "hedge"
-    DELEGATION = "delegation"
-    CANCEL = "cancel"  # does nothing but use the nonce
-
-
-class Reply(Enum):
-    """What we know of a broadcast."""
-
-    NONE = "none"  # signed and journalled; whether it left, only the process that died knows
-    ACCEPTED = "accepted"
-    REJECTED = "rejected"  # refused for a reason that proves it is in no pool
-    UNKNOWN = "unknown"  # no answer, or one that proves nothing
-
-
-class Fault(Enum):
-    """Why a broadcast was refused, as far as it decides what to do next."""
-
-    NONE = "none"
-    UNDERPRICED = "underpriced"  # bid more
-    CROWDED = "crowded"  # the pool takes no more from this account now; the same again later
-    INVALID = "invalid"  # it can never be mined as it is
-    UNSURE = "unsure"  # nothing follows from it
-
-
-class State(Enum):
-    """Where an errand stands."""
-
-    PLANNED = "planned"
-    SIGNED = "signed"
-    SENT = "sent"
-    UNKNOWN = "unknown"
-    REJECTED = "rejected"
-    INCLUDED = "included"
-    REORGED = "reorged"
-    REPLACED = "replaced"
-    FINAL = "final"
-    CANCELLED = "cancelled"
-    ABANDONED = "abandoned"
+from agent.tx.errand import (
+    NEVER,
+    Attempt,
+    Errand,
+    Fault,
+    Purpose,
+    Receipt,
+    Reply,
+    Route,
+    Sight,
+    State,
+    Verdict,
+)
+from agent.values.address import TxHash
 
 
 class Decision(Enum):
@@ -74,6 +41,7 @@ class Decision(Enum):
 
     WAIT = "wait"
     RESEND = "resend"  # the same bytes again: the same hash, so it can do no harm
+    PUBLISH = "publish"  # the same bytes to everybody: those who kept them to themselves did not deliver
     BUMP = "bump"  # the same thing for more
     CANCEL = "cancel"  # it can only revert now: use its nonce for nothing
     GIVE_UP = "give up"  # nothing of it is anywhere: close it and free the nonce
@@ -84,171 +52,44 @@ class Stage(Enum):
     """What happened to an errand, for those who wait for it."""
 
     RESENT = "resent"
+    PUBLISHED = "published"
     BUMPED = "bumped"
     CAPPED = "capped"  # the market asks more than the budget or the balance; the last attempt stays
+    UNSIGNED = "unsigned"  # the signer is out and no rung of the ladder reaches; the last attempt stays
+    REISSUED = "reissued"  # its nonce lies behind a gap: the same hedge went out at the nonce the chain has
     CANCELLING = "cancelling"
     INCLUDED = "included"
     REORGED = "reorged"
     REPLACED = "replaced"
+    OVERTAKEN = "overtaken"
     FINAL = "final"
     ABANDONED = "abandoned"
 
 
-class Verdict(Enum):
-    """What an errand came to."""
-
-    PENDING = "pending"
-    EXECUTED = "executed"  # status 1 and the executor's event, or the delegation
-    REVERTED = "reverted"
-    VOID = "void"  # status 1, yet nothing happened: the account does not run our executor
-    CANCELLED = "cancelled"
-    NOTHING = "nothing"  # not mined
-
-
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """One signed transaction of an errand. Blocks are head numbers when it happened."""
-
-    tx_hash: TxHash
-    purpose: Purpose
-    raw: bytes = field(repr=False)
-    fee: Fee
-    gas: int
-    signed_at: int
-    sent_at: int = NEVER  # the last time
-    reply: Reply = Reply.NONE
-    fault: Fault = Fault.NONE  # of the last answer
-    reason: str = ""
-
-    @property
-    def may_live(self) -> bool:
-        """Whether it can be in a pool, as far as we can know."""
-        return self.reply is not Reply.REJECTED
-
-
-@dataclass(frozen=True, slots=True)
-class Receipt:
-    """A mined attempt. ``executed``: the executor's event for this intent is among its logs."""
-
-    tx_hash: TxHash
-    block_number: int
-    block_hash: str
-    succeeded: bool
-    executed: bool
-    gas_used: int
-    gas_price_wei: int
-
-    @property
-    def fee_wei(self) -> int:
-        return self.gas_used * self.gas_price_wei
-
-
-@dataclass(frozen=True, slots=True)
-class Sight:
-    """One look at the chain. The nonce must have been read before the receipts."""
-
-    head: int
-    nonce: int  # the account's next unused one
-    receipts: tuple[Receipt, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Errand:
-    """One intent at one nonce, with everything signed for it. ``deadline_s`` 0 means none."""
-
-    chain_id: ChainId
-    account: Address
-    nonce: int
-    purpose: Purpose
-    intent_id: IntentId
-    epoch: int
-    urgency: Urgency
-    deadline_s: int
-    id: int = 0
-    attempts: tuple[Attempt, ...] = ()
-    inclusion: Receipt | None = None
-    reorged: bool = False  # was mined once, and nothing was sent since
-    foreign_since: int = NEVER  # head at which the nonce was first seen used, with none of our receipts
-    replaced: bool = False
-    ending: State | None = None
-
-    @property
-    def state(self) -> State:
-        """Follows from the facts."""
-        if self.ending is not None:
-            return self.ending
-        if self.inclusion is not None:
-            return State.INCLUDED
-        if self.replaced:
-            return State.REPLACED
-        if not self.attempts:
-            return State.PLANNED
-        if self.reorged:
-            return State.REORGED
-        if not self.may_live:
-            return State.REJECTED
-        newest = next(a for a in reversed(self.attempts) if a.may_live)
-        return _STATES[newest.reply]
-
-    @property
-    def may_live(self) -> bool:
-        """Whether anything of it can be in a pool."""
-        return any(attempt.may_live for attempt in self.attempts)
-
-    @property
-    def is_open(self) -> bool:
-        """Whether it holds the lane: its nonce may still be used by it."""
-        return self.ending is None and self.inclusion is None and not self.replaced
-
-    @property
-    def is_cancelling(self) -> bool:
-        """Whether its newest attempt only uses the nonce up."""
-        return bool(self.attempts) and self.attempts[-1].purpose is Purpose.CANCEL
-
-    @property
-    def base(self) -> Attempt:
-        """The attempt that the next one has to outbid."""
-        priced = [a for a in self.attempts if a.may_live or a.fault is Fault.UNDERPRICED]
-        return max(priced or self.attempts, key=lambda a: (a.fee.max_fee_wei, a.fee.tip_wei))
-
-    @property
-    def verdict(self) -> Verdict:
-        """What it came to, as far as it is known now."""
-        if self.inclusion is None:
-            settled = self.ending is not None or self.replaced
-            return Verdict.NOTHING if settled else Verdict.PENDING
-        winner = self.attempt(self.inclusion.tx_hash)
-        if winner.purpose is Purpose.CANCEL:
-            return Verdict.CANCELLED
-        if not self.inclusion.succeeded:
-            return Verdict.REVERTED
-        if winner.purpose is Purpose.DELEGATION or self.inclusion.executed:
-            return Verdict.EXECUTED
-        return Verdict.VOID
-
-    def attempt(self, tx_hash: TxHash) -> Attempt:
-        """The attempt of that hash. Raises KeyError."""
-        for attempt in self.attempts:
-            if attempt.tx_hash == tx_hash:
-                return attempt
-        raise KeyError(tx_hash)
-
-    def is_expired(self, now_s: int) -> bool:
-        """Whether no block after the one of time ``now_s`` can execute it."""
-        return 0 < self.deadline_s <= now_s
-
-
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How patient we are, in blocks. ``confirm_depth`` 1: the block that holds it is enough."""
+    """How patient we are, in blocks. ``confirm_depth`` 1: the block that holds it is enough.
+
+    ``private_for``: how long only builders know of it.
+    """
 
     confirm_depth: int
     bump_after: int
+    private_for: int = 0
 
 
 def signed(errand: Errand, attempt: Attempt) -> Errand:
     """Another attempt was signed; nothing has left yet."""
     return replace(errand, attempts=(*errand.attempts, attempt))
+
+
+def resending(errand: Errand, tx_hash: TxHash) -> Errand:
+    """The same bytes are about to leave again: from here on they may be in a pool, whatever was answered."""
+    attempts = tuple(
+        replace(a, reply=Reply.NONE) if a.tx_hash == tx_hash and not a.may_live else a
+        for a in errand.attempts
+    )
+    return replace(errand, attempts=attempts)
 
 
 def replied(errand: Errand, tx_hash: TxHash, reply: Reply, fault: Fault, reason: str, head: int) -> Errand:
@@ -311,6 +152,17 @@ def _mined(errand: Errand, receipt: Receipt, sight: Sight, pace: Pace) -> tuple[
     return errand, stages
 
 
+def published(errand: Errand) -> Errand:
+    """The newest attempt is about to be shown to everybody; nothing has left yet."""
+    newest = replace(errand.attempts[-1], route=Route.PUBLIC)
+    return replace(errand, attempts=(*errand.attempts[:-1], newest))
+
+
+def overtaken(errand: Errand) -> Errand:
+    """Closed behind a gap: the caller knows that all it could still do on chain is revert or nothing."""
+    return replace(errand, ending=State.OVERTAKEN)
+
+
 def abandoned(errand: Errand) -> Errand:
     """Closed without a transaction. Raises ValueError if anything of it may still be mined."""
     if errand.may_live or errand.inclusion is not None:
@@ -331,10 +183,15 @@ def decide(errand: Errand, head: int, now_s: int, pace: Pace) -> Decision:
     newest = errand.attempts[-1]
     if newest.fault is Fault.UNDERPRICED and head > newest.sent_at:
         return Decision.BUMP
-    if errand.reorged or newest.reply is Reply.NONE:
+    if newest.reply is Reply.NONE or (errand.reorged and newest.route is Route.PUBLIC):
         return Decision.RESEND
+    if errand.reorged:  # its block is gone, and with it whatever secret there was
+        return Decision.PUBLISH
+    if newest.route is Route.PRIVATE and head - errand.began_at >= pace.private_for:
+        return Decision.PUBLISH
     if newest.reply is Reply.UNKNOWN and head > newest.sent_at:
-        return Decision.RESEND
+        # A full pool says nothing certain and is cured by bidding more.
+        return Decision.BUMP if head - newest.signed_at >= pace.bump_after else Decision.RESEND
     return Decision.BUMP if head - newest.sent_at >= pace.bump_after else Decision.WAIT
 
 
@@ -349,11 +206,3 @@ def _decide_dead(errand: Errand, head: int, now_s: int) -> Decision:
     if newest.fault is Fault.CROWDED:
         return Decision.RESEND if waited else Decision.WAIT
     return Decision.GIVE_UP
-
-
-_STATES = {
-    Reply.NONE: State.SIGNED,
-    Reply.ACCEPTED: State.SENT,
-    Reply.UNKNOWN: State.UNKNOWN,
-    Reply.REJECTED: State.REJECTED,
-}

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import Enum
 from typing import Protocol
 
-from agent.tx.attempt import Errand, Purpose, Stage, Verdict
+from agent.tx.attempt import Stage
+from agent.tx.errand import Errand, Purpose, Verdict
+from agent.tx.ladder import Rung
 from agent.values.address import Address, ChainId, IntentId, TxHash
 
 
@@ -35,6 +38,22 @@ class Outcome:
     id: int = 0
 
 
+class Wish(Enum):
+    """What an operator may ask of an errand that is on its way."""
+
+    BUMP = "bump"
+    CANCEL = "cancel"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """An operator's wish, written down by one process and carried out by the one that holds the lane."""
+
+    id: int
+    errand_id: int
+    wish: Wish
+
+
 class Ledger(Protocol):
     """Every method commits before it returns. All raise JournalUnwritable or JournalCorrupt."""
 
@@ -52,6 +71,22 @@ class Ledger(Protocol):
 
     def last_final(self, chain_id: ChainId, account: Address) -> tuple[Errand, ...]:
         """The errand with the highest nonce that was mined for good, if there is one."""
+        ...
+
+    def climb(self, errand: Errand, rungs: Sequence[Rung]) -> None:
+        """Keep these rungs, instead of any older ones, until the errand ends."""
+        ...
+
+    def rungs(self, errand: Errand) -> tuple[Rung, ...]:
+        """What was kept for it."""
+        ...
+
+    def requests(self, chain_id: ChainId, account: Address) -> tuple[Request, ...]:
+        """Wishes nobody has carried out yet, oldest first."""
+        ...
+
+    def close_request(self, request: Request, answer: str) -> None:
+        """It was carried out, or why it was not."""
         ...
 
     def epoch_hint(self, chain_id: ChainId, account: Address) -> int:

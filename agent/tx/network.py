@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import cast
 
 from agent.chain import shape
 from agent.chain.rpc import Rpc
 from agent.chain.transport import Json
-from agent.errors import DecodeMismatch, RateLimited, RpcRejected, RpcTimeout, RpcUnavailable
-from agent.tx.attempt import Errand, Fault, Receipt, Reply, Sight
+from agent.errors import DecodeMismatch, RpcRejected
+from agent.tx.channel import Broadcast, Channel, broadcast
+from agent.tx.errand import Errand, Receipt, Route, Sight
 from agent.tx.executor import has_executed
-from agent.tx.fault import classify
 from agent.tx.fees import PERCENTILES, History
 from agent.tx.revert import sentence
 from agent.tx.transaction import Authorization
@@ -22,20 +21,15 @@ from agent.values.call import Call
 HISTORY_BLOCKS = 20
 
 
-@dataclass(frozen=True, slots=True)
-class Broadcast:
-    """How a send ended."""
-
-    reply: Reply
-    fault: Fault
-    reason: str
-
-
 class Network:
-    """One node. It may be wrong or slow; the state machine is built for that."""
+    """What is read comes from one place; what is sent goes to every channel of its route.
 
-    def __init__(self, rpc: Rpc) -> None:
+    Either may be wrong or slow; the state machine is built for that.
+    """
+
+    def __init__(self, rpc: Rpc, channels: Sequence[Channel] = ()) -> None:
         self._rpc = rpc
+        self._channels = tuple(channels) or (Channel(rpc),)
 
     @property
     def endpoint(self) -> str:
@@ -96,18 +90,18 @@ class Network:
             return "it holds on the block before: something in its own block changed the state"
         return sentence(answer.data)
 
-    def send(self, raw: bytes, tx_hash: TxHash) -> Broadcast:
-        """Once. Anything that is not a clear yes or a provable no is UNKNOWN."""
-        try:
-            answer = self._rpc.send_raw(raw)
-        except RpcRejected as error:
-            reason = str(error.fields["reason"])
-            return Broadcast(*classify(reason), reason)
-        except (RpcTimeout, RpcUnavailable, RateLimited, DecodeMismatch) as error:
-            return Broadcast(Reply.UNKNOWN, Fault.UNSURE, error.message)
-        if answer != tx_hash:
-            return Broadcast(Reply.UNKNOWN, Fault.UNSURE, f"the node answered with the hash {answer}")
-        return Broadcast(Reply.ACCEPTED, Fault.NONE, "")
+    @property
+    def first_route(self) -> Route:
+        """Where a new transaction goes first: to private channels, if there are any."""
+        private = any(channel.route is Route.PRIVATE for channel in self._channels)
+        return Route.PRIVATE if private else Route.PUBLIC
+
+    def send(self, raw: bytes, tx_hash: TxHash, route: Route, head: int) -> Broadcast:
+        """Once to every channel of the route; what is public goes to the private ones as well."""
+        chosen = self._channels
+        if route is Route.PRIVATE:
+            chosen = tuple(channel for channel in chosen if channel.route is Route.PRIVATE)
+        return broadcast(chosen, raw, tx_hash, head)
 
 
 def _receipt(raw: dict[str, Json], errand: Errand) -> Receipt:

@@ -25,7 +25,7 @@ from agent.sim.anvil import Anvil, AnvilOptions
 from agent.sim.localnet import Localnet
 from agent.sim.node import Node
 from agent.sim.toolchain import Toolchain
-from agent.tx.attempt import NO_INTENT, Errand, Purpose
+from agent.tx.errand import NO_INTENT, Errand, Purpose
 from agent.values.address import Address, ChainId
 from agent.venues.deployments import CurieDeployment, LyraDeployment, UniswapDeployment
 from tests.lane import write_keystore
@@ -485,7 +485,7 @@ JOURNAL = (
     Case(
         "a journal below a file",
         lambda w: w.set("run.journal", w.file("j", "") / "evenkeel.sqlite"),
-        5,
+        3,
         "JournalUnwritable",
         ("evenkeel.sqlite",),
     ),

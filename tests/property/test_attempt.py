@@ -10,6 +10,7 @@ import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,17 +21,24 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from agent.chain.rpc import FeeHistory, RpcResult
-from agent.errors import ReadUnpinned, Refused, RpcRejected, RpcTimeout
+from agent.errors import (
+    ReadUnpinned,
+    Refused,
+    RpcRejected,
+    RpcTimeout,
+    SignerUnavailable,
+)
 from agent.market.intent import Urgency
 from agent.proof.database import Database
 from agent.proof.journal import Journal
-from agent.tx.attempt import (
-    Errand,
-)
+from agent.tx.channel import Channel, Method
+from agent.tx.errand import Errand, Route
 from agent.tx.executor import HEDGE_EXECUTED, Hedge, Intent, decode_hedge, delegation_code, intent_id
 from agent.tx.fees import FeePolicy
-from agent.tx.ledger import Outcome
-from agent.tx.sender import LanePolicy, Sender
+from agent.tx.ladder import Rung, Seal
+from agent.tx.lane import LanePolicy
+from agent.tx.ledger import Outcome, Wish
+from agent.tx.sender import Sender
 from agent.tx.signer import address_of
 from agent.tx.transaction import Fee, Transaction, decode
 from agent.values.address import Address, BlockHash, ChainId, TxHash
@@ -40,7 +48,7 @@ CHAIN = ChainId(31337)
 EXECUTOR = Address("0x00000000000000000000000000000000000051eE")
 DEPTH = 3
 BLOCK_S = 12
-POLICY = LanePolicy(FeePolicy(max_cost_wei=10**18), confirm_depth=DEPTH)
+POLICY = LanePolicy(FeePolicy(max_cost_wei=10**18), confirm_depth=DEPTH, ladder_rungs=2)
 
 
 FAULTS = (
@@ -48,6 +56,8 @@ FAULTS = (
     "lost after",
     "lost after",
     "twice",
+    "taken, and answered: nonce too low",
+    "taken, and answered: something of its own",
     "refused: insufficient funds for gas * price + value",
     "refused: transaction underpriced",
     "refused: in-flight transaction limit reached for delegated accounts",
@@ -56,19 +66,24 @@ FAULTS = (
 )
 
 
-class PlainSigner:
-    """A key in memory."""
+class MoodySigner:
+    """A key in memory that may be out, or sign something else."""
 
     def __init__(self) -> None:
         self._key = PrivateKey(b"\x07" * 32)
         self.address = address_of(self._key.public_key)
+        self.mood = "well"
 
     def sign_digest(self, digest: bytes) -> tuple[int, int]:
+        if self.mood == "out":
+            raise SignerUnavailable(signer="model", reason="it is out")
+        if self.mood == "wrong":
+            digest = keccak(digest)
         compact = self._key.sign_recoverable(digest, hasher=None)
         return int.from_bytes(compact[:32], "big"), int.from_bytes(compact[32:64], "big")
 
 
-SIGNER = PlainSigner()
+SIGNER = MoodySigner()
 ACCOUNT = SIGNER.address
 EPOCHS = {intent_id(CHAIN, ACCOUNT, epoch): epoch for epoch in range(64)}
 
@@ -94,6 +109,7 @@ class World:
         genesis = Block(0, BlockHash("0x" + 64 * "0"), BlockHash("0x" + 64 * "0"), 1_000, 100, 30_000_000)
         self.blocks = [Mined(genesis)]
         self.pool: dict[int, tuple[Transaction, str]] = {}
+        self.private: list[bytes] = []  # what builders know and nobody else
         self.forks = 0
         self.lag = 0
         self.fault = ""
@@ -214,7 +230,7 @@ class ModelRpc:
         return 10**21
 
     def code(self, account: Address, at: object = "latest") -> bytes:
-        return delegation_code(EXECUTOR)
+        return delegation_code(EXECUTOR) if account == ACCOUNT else b""
 
     def fee_history(self, blocks: int, percentiles: Sequence[float], newest: object = "") -> FeeHistory:
         return FeeHistory(0, (self._world.base_fee_wei,) * 2, (0.5,), ((2,) * len(percentiles),))
@@ -258,6 +274,29 @@ class ModelRpc:
         self._fuse.burn()
         if fault == "lost after":
             raise RpcTimeout(endpoint="model", method="send", timeout_s=1)
+        if fault.startswith("taken, and answered: "):  # two nodes behind one name, and both got it
+            raise _refusal(fault.removeprefix("taken, and answered: "))
+        return TxHash("0x" + keccak(raw).hex())
+
+
+class ModelRelay:
+    """Shows what it is sent to nobody, until a builder delivers it."""
+
+    endpoint = "relay"
+
+    def __init__(self, world: World, fuse: Fuse) -> None:
+        self._world = world
+        self._fuse = fuse
+
+    def send_private(self, raw: bytes, max_block: int) -> TxHash:
+        self._fuse.burn()
+        fault, self._world.fault = self._world.fault, ""
+        if fault == "lost before":
+            raise RpcTimeout(endpoint="relay", method="send", timeout_s=1)
+        self._world.private.append(raw)
+        self._fuse.burn()
+        if fault == "lost after":
+            raise RpcTimeout(endpoint="relay", method="send", timeout_s=1)
         return TxHash("0x" + keccak(raw).hex())
 
 
@@ -292,12 +331,19 @@ class MortalJournal(Journal):
         super().save(errand, outcomes)
         self._fuse.burn()
 
+    def climb(self, errand: Errand, rungs: Sequence[Rung]) -> None:
+        self._fuse.burn()
+        super().climb(errand, rungs)
+        self._fuse.burn()
+
 
 class LaneMachine(RuleBasedStateMachine):
     """Two agents of one account, each with a journal, on one chain."""
 
-    @initialize()
-    def begin(self) -> None:
+    @initialize(has_relay=st.booleans())
+    def begin(self, has_relay: bool) -> None:
+        self.has_relay = has_relay
+        SIGNER.mood = "well"
         self.folder = Path(tempfile.mkdtemp())
         self.world = World()
         self.fuse = Fuse()
@@ -305,20 +351,31 @@ class LaneMachine(RuleBasedStateMachine):
         self.journals: list[Journal] = []
         self.senders: list[Sender] = []
         for name in ("one.db", "two.db"):
-            database = Database(self.folder / name, lambda: self.world.tip.block.timestamp_s)
+            database = self._database(name)
             self.databases.append(database)
             self.journals.append(MortalJournal(database, self.fuse))
             self.senders.append(self._sender(self.journals[-1]))
 
+    def _database(self, name: str) -> Database:
+        return Database(self.folder / name, self._now_s)
+
+    def _now_s(self) -> float:
+        return self.world.tip.block.timestamp_s
+
     def _sender(self, journal: Journal) -> Sender:
         rpc = ModelRpc(self.world, self.fuse)
-        return Sender(rpc, SIGNER, journal, CHAIN, EXECUTOR, POLICY)  # type: ignore[arg-type]
+        relay = ModelRelay(self.world, self.fuse)
+        channels = [Channel(rpc)]  # type: ignore[arg-type]
+        if self.has_relay:
+            channels.append(Channel(relay, Route.PRIVATE, Method.PRIVATE))  # type: ignore[arg-type]
+        seal = Seal("the owner's")
+        return Sender(rpc, SIGNER, journal, CHAIN, EXECUTOR, POLICY, channels, seal)  # type: ignore[arg-type]
 
     def _alive(self, who: int, do: str, *args: object) -> None:
         """One call of the agent; if it ends in the middle, another process takes its journal over."""
         try:
             getattr(self.senders[who], do)(*args)
-        except (Refused, ReadUnpinned):
+        except (Refused, ReadUnpinned, SignerUnavailable):
             pass
         except Killed:
             self.senders[who] = self._sender(self.journals[who])
@@ -372,6 +429,48 @@ class LaneMachine(RuleBasedStateMachine):
     def next_send(self, fault: str) -> None:
         self.world.fault = fault
 
+    @rule(who=st.sampled_from([0, 0, 0, 1]), urgency=st.sampled_from(list(Urgency)), kill=st.integers(-1, 8))
+    def press(self, who: int, urgency: Urgency, kill: int) -> None:
+        """What was sent is stuck, for long enough to be outbid."""
+        self.submit(who, urgency, 40, -1)
+        before, self.world.base_fee_wei = self.world.base_fee_wei, 10**6
+        for _ in range(POLICY.pace(urgency).bump_after):
+            self.world.mine()
+        self.fuse.left = kill
+        self._alive(who, "observe", self.world.shown.block)
+        self.world.base_fee_wei = before
+
+    @rule(count=st.integers(1, 2), urgency=st.sampled_from(list(Urgency)), life=st.sampled_from([3, 40]))
+    def strand(self, count: int, urgency: Urgency, life: int) -> None:
+        """Somebody else's transactions below ours go away for good."""
+        if self.world.lag or self.world.pool:
+            return
+        for _ in range(count):
+            self.take_nonce()
+        self.submit(0, urgency, life, -1)
+        self.world.reorg(min(count, len(self.world.blocks) - 1))
+        for _ in range(DEPTH):
+            self.world.mine()
+            self._alive(0, "observe", self.world.shown.block)
+
+    @rule(mood=st.sampled_from(["well", "well", "out", "wrong"]))
+    def sign(self, mood: str) -> None:
+        SIGNER.mood = mood
+
+    @rule(which=st.integers(0, 5))
+    def deliver(self, which: int) -> None:
+        """A builder puts something of ours into the next block, the newest or an old one."""
+        if self.world.private:
+            raw = self.world.private[-1 - which % len(self.world.private)]
+            with suppress(RpcRejected):
+                self.world.accept(raw)
+
+    @rule(who=st.sampled_from([0, 1]), wish=st.sampled_from(list(Wish)), kill=st.integers(-1, 8))
+    def wish(self, who: int, wish: Wish, kill: int) -> None:
+        for errand in self.journals[who].live(CHAIN, ACCOUNT)[-1:]:
+            self.journals[who].request(errand.id, wish)
+        self.observe(who, kill)
+
     @rule(factor=st.sampled_from([1, 1, 5, 50]))
     def fees(self, factor: int) -> None:
         self.world.base_fee_wei = 100 * factor
@@ -396,7 +495,11 @@ class LaneMachine(RuleBasedStateMachine):
                 for attempt in errand.attempts
                 if attempt.may_live
             }
-            assert {tx_hash for _, tx_hash in self.world.pool.values()} <= known
+            tip = self.world.tip
+            unknown = [t for t, tx_hash in self.world.pool.values() if tx_hash not in known]
+            assert not any(_run(t, list(tip.effects), tip.block.timestamp_s + 1) for t in unknown), (
+                "what was let go can have an effect"
+            )
 
     def teardown(self) -> None:
         """When the faults end, everything settles by itself, in bounded time, and the lane works again."""
@@ -404,6 +507,7 @@ class LaneMachine(RuleBasedStateMachine):
             return
         try:
             self.world.lag, self.world.fault, self.world.base_fee_wei = 0, "", 100
+            SIGNER.mood = "well"
             self._settle()
             head, intent = self.world.tip.block, Intent(CHAIN, ACCOUNT, self._epoch())
             hedge = Hedge(intent, head.timestamp_s + 600, (), (), ())
