@@ -11,6 +11,7 @@ from typing import cast
 
 from agent.chain.head import Heads, latest
 from agent.chain.lens import read_one
+from agent.chain.pool import MAX_FUTURE_S, Pool
 from agent.chain.rpc import Rpc
 from agent.config import Config
 from agent.errors import ConfigInvalid, KeyUnreadable
@@ -97,6 +98,17 @@ def bounds_of(policy: Policy) -> Bounds:
     return Bounds(band, float(policy.floor_distance))
 
 
+def pool_of(config: Config, chain_id: int | None) -> Pool:
+    """The configured nodes; one whose chain is not ``chain_id`` will not be asked. Raises ConfigInvalid."""
+    return Pool(
+        config.rpc_urls,
+        config.rpc.endpoint,
+        chain_id=None if chain_id is None else ChainId(chain_id),
+        timeout_s=config.rpc.timeout_s,
+        max_future_s=None if config.rpc.head_age_limit_s is None else MAX_FUTURE_S,
+    )
+
+
 def newest_block(rpc: Rpc, config: Config) -> Block:
     """The newest head. Raises HeadStale."""
     return latest(rpc, config.rpc.head_age_limit_s, time.time())
@@ -110,8 +122,8 @@ def eye_of(rpc: Rpc, deployment: Deployment, block: Block) -> Eye:
 
 def dry_desk(config: Config) -> tuple[Desk, Block]:
     """A desk that can look and simulate but has no key. Also the block it was identified at."""
-    rpc = Rpc(config.rpc_url, config.rpc.timeout_s)
     deployment = deployment_of(config)
+    rpc = Rpc(pool_of(config, deployment.chain_id), config.rpc.timeout_s)
     eye, block = _identified(rpc, config, deployment)
     executor = config.executor.address or deployment.executor
     if executor is not None:
@@ -169,7 +181,7 @@ def live_desk(config: Config) -> Iterator[tuple[Desk, Block]]:
 def channels_of(config: Config, rpc: Rpc) -> tuple[Channel, ...]:
     """Everybody a transaction may be shown to."""
     method = Method.SYNC if config.tx.sync else Method.RAW
-    public = [Channel(rpc, method=method)]
+    public = [Channel(member, method=method) for member in rpc.members]
     for url in config.tx.sequencer_urls:
         public.append(Channel(Rpc(url.get_secret_value(), config.rpc.timeout_s), method=method))
     private = [
@@ -209,9 +221,8 @@ def signer_of(config: Config) -> KeystoreSigner:
     return signer
 
 
-def heads_of(config: Config) -> Heads:
-    """New heads on a connection of their own, since they run on a thread of their own."""
-    rpc = Rpc(config.rpc_url, config.rpc.timeout_s)
+def heads_of(config: Config, rpc: Rpc) -> Heads:
+    """New heads, by the desk's own way to the nodes: their limits are for all of us together."""
     return Heads(rpc, config.ws_url, config.rpc.poll_s)
 
 

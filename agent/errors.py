@@ -5,6 +5,11 @@
     |   |-- RpcUnavailable      the node did not answer
     |   |-- RpcTimeout          the node did not answer in time
     |   |-- RateLimited         the node asks us to slow down
+    |   |-- Throttled           our own limit left no room in time; nothing was sent
+    |   |-- EndpointResting     an endpoint that failed is left alone for now; nothing was sent
+    |   |-- HeadBehind          no endpoint that answers has the newest block we saw
+    |   |-- HeadImplausible     every endpoint tells of a block that cannot be
+    |   |-- NodesDisagree       endpoints tell different chains; none is trusted
     |   |-- JournalUnwritable   the journal cannot be written (full disk, permissions)
     |   |-- SignerUnavailable   the signer did not answer
     |   |-- HeadStale           the newest block is too old to decide on
@@ -122,6 +127,36 @@ class RpcTimeout(Transient):
 class RateLimited(Transient):
     template = "The node at {endpoint} limits our rate ({method}); it asks to wait {retry_after_s} s."
     fix = "Use an endpoint with a higher limit or a longer `run.interval_s`."
+
+
+class Throttled(Transient):
+    template = (
+        "Our own limit for {endpoint} leaves no room for {method} within {timeout_s} s; it was not sent."
+    )
+    fix = "Raise `rpc.requests_per_s` or `rpc.timeout_s`, or add an endpoint to `rpc.more_urls`."
+
+
+class EndpointResting(Transient):
+    template = (
+        "The node at {endpoint} failed {faults} times in a row; {method} was not sent to it. "
+        "It is tried again in {wait_s} s."
+    )
+    fix = "Check that the node runs, or add another to `rpc.more_urls`."
+
+
+class HeadBehind(Transient):
+    template = "The node at {endpoint} is at block {number}; block {seen} was seen before at another."
+    fix = "It is read again once it has caught up; check the endpoints in `rpc.more_urls` that do not answer."
+
+
+class HeadImplausible(Transient):
+    template = "The node at {endpoint} tells of block {number}, which cannot be: {reason}."
+    fix = "Check this machine's clock; where the chain's is another one, set `rpc.max_head_age_s` to 0."
+
+
+class NodesDisagree(Transient):
+    template = "The nodes do not agree about {account}: {differences}."
+    fix = "Nothing is sent until they agree; take an endpoint that you do not trust out of `rpc.more_urls`."
 
 
 class JournalUnwritable(Transient):

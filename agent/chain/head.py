@@ -15,6 +15,7 @@ from agent.chain.transport import redacted
 from agent.errors import DecodeMismatch, HeadStale, ReadUnpinned, RpcRejected, RpcUnavailable, Transient
 from agent.values.block import Block
 
+STALL_S = 15.0  # a socket that brings nothing for so long may be open only half: ask, and open another
 MAX_GAP = 128  # blocks filled in after a silence; older ones are nobody's business any more
 
 
@@ -88,11 +89,14 @@ class Heads:
             with connect(url, open_timeout=self._poll_s + 5, max_size=2**22) as socket:
                 _subscribe(socket, redacted(url))
                 yield from self._advance(self._rpc.block("latest"))
-                while not self._stopped.is_set():
+                silent_s = 0.0
+                while not self._stopped.is_set() and silent_s < STALL_S:
                     try:
                         message = orjson.loads(socket.recv(timeout=self._poll_s))
                     except TimeoutError:
+                        silent_s += self._poll_s
                         continue
+                    silent_s = 0.0
                     if isinstance(message, dict) and message.get("method") == "eth_subscription":
                         fields = shape.record(message.get("params"), "newHeads")
                         yield from self._advance(shape.header(fields.get("result"), "newHeads"))

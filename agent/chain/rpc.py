@@ -1,4 +1,6 @@
-"""A node, asked over JSON-RPC. Requests are never repeated; every fault is a typed error.
+"""A node (or a pool of them), asked over JSON-RPC; every fault is a typed error.
+
+Over one endpoint nothing is ever repeated. A pool may ask a second node what is only read; it never writes.
 
 Reads name their block by hash (EIP-1898, ``requireCanonical``), so a snapshot is of one block or an error.
 """
@@ -9,30 +11,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from agent.chain import shape
-from agent.chain.error_table import is_rate_limit, is_unpinned, revert_data
+from agent.chain.error_table import is_unpinned, revert_data
 from agent.chain.transport import Json, Transport
-from agent.errors import DecodeMismatch, RateLimited, ReadUnpinned, RpcRejected
+from agent.chain.wire import Line, Params, Request, RpcCall, RpcResult, Wire, single
+from agent.errors import ReadUnpinned, RpcRejected
 from agent.values.address import Address, BlockHash, ChainId, TxHash
 from agent.values.block import Block
 from agent.values.call import Answer, Call
 
 Tag = str  # "latest", "pending", "safe", "finalized", "earliest"
 At = Block | Tag
-Params = Sequence[object]
-
-
-@dataclass(frozen=True, slots=True)
-class RpcResult:
-    """One answer of a batch: a value, or the node's refusal."""
-
-    value: Json = None
-    error: RpcRejected | None = None
-
-    def unwrap(self) -> Json:
-        """The value. Raises the RpcRejected."""
-        if self.error is not None:
-            raise self.error
-        return self.value
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,44 +37,41 @@ class FeeHistory:
 
 
 class Rpc:
-    """One endpoint. Threads may share it. ``endpoint`` is shown without its path, query and user part.
+    """One endpoint or a pool. Threads may share it. ``endpoint`` is shown without path, query and user part.
 
-    Every method raises RpcUnavailable, RpcTimeout, RateLimited or RpcRejected (with ``rpc_code``, ``reason``
-    and ``data`` in its fields), and DecodeMismatch if the answer has not the expected shape.
+    ``source`` is an http(s) address, or a wire: `agent.chain.endpoint.Endpoint`, `agent.chain.pool.Pool`.
+    ``timeout_s`` is for a whole request, whatever is tried in it. Every method raises RpcUnavailable,
+    RpcTimeout, RateLimited or RpcRejected (with ``rpc_code``, ``reason`` and ``data`` in its fields), and
+    DecodeMismatch if the answer has not the expected shape; over a wire with limits also Throttled and
+    EndpointResting (nothing was sent), over a pool HeadBehind and ChainMismatch.
     """
 
-    def __init__(self, endpoint: str, timeout_s: float = 10.0) -> None:
-        self._transport = Transport(endpoint, timeout_s)
-        self.endpoint = self._transport.endpoint
+    def __init__(self, source: str | Wire, timeout_s: float = 10.0) -> None:
+        self._wire = Line(Transport(source, timeout_s)) if isinstance(source, str) else source
+        self.timeout_s = timeout_s
+        self.endpoint = self._wire.endpoint
+
+    @property
+    def members(self) -> tuple[Rpc, ...]:
+        """Each endpoint alone: the only way to write through a pool."""
+        parts = self._wire.parts
+        return (
+            (self,)
+            if len(parts) == 1 and parts[0] is self._wire
+            else tuple(Rpc(part, self.timeout_s) for part in parts)
+        )
 
     def request(self, method: str, params: Params = ()) -> Json:
         """The ``result`` of one call."""
         return self._single(method, params).unwrap()
 
-    def batch(self, calls: Sequence[tuple[str, Params]]) -> list[RpcResult]:
+    def batch(self, calls: Sequence[RpcCall]) -> list[RpcResult]:
         """Answers of several calls in one round trip, in order; a refusal stays in its own result."""
-        if not calls:
-            return []
-        body = [
-            {"jsonrpc": "2.0", "id": index, "method": method, "params": list(params)}
-            for index, (method, params) in enumerate(calls)
-        ]
-        label = f"a batch of {len(calls)} x {calls[0][0]}"
-        answer = self._transport.post(body, label)
-        if isinstance(answer, dict):  # the batch as a whole was refused
-            self._result(answer, label).unwrap()
-        by_id = {
-            number: entry
-            for entry in (shape.record(item, label) for item in shape.items(answer, label))
-            if isinstance(number := entry.get("id"), int)
-        }
-        if len(by_id) != len(calls) or any(index not in by_id for index in range(len(calls))):
-            raise shape.mismatch(label, f"{len(calls)} answers with our ids", sorted(by_id))
-        return [self._result(by_id[index], method) for index, (method, _) in enumerate(calls)]
+        return self._wire.ask(Request(tuple(calls), is_batch=True), self.timeout_s) if calls else []
 
     def close(self) -> None:
-        """Close this thread's connection."""
-        self._transport.close()
+        """Drop the connections that are not in use."""
+        self._wire.close()
 
     # --- state, at a block ---------------------------------------------------------------------------
 
@@ -202,8 +187,7 @@ class Rpc:
     # --- inside --------------------------------------------------------------------------------------------
 
     def _single(self, method: str, params: Params) -> RpcResult:
-        body = {"jsonrpc": "2.0", "id": 0, "method": method, "params": list(params)}
-        return self._result(shape.record(self._transport.post(body, method), method), method)
+        return self._wire.ask(single(method, params), self.timeout_s)[0]
 
     def _pinned(self, method: str, address: Address, at: At) -> Json:
         return self._pinned_value(self._single(method, (address, block_param(at))), at)
@@ -222,32 +206,6 @@ class Rpc:
         if data is None:
             raise result.error
         return Answer(ok=False, data=data)
-
-    def _result(self, entry: Mapping[str, Json], method: str) -> RpcResult:
-        error = entry.get("error")
-        if error is None:
-            if "result" not in entry:
-                raise DecodeMismatch(
-                    label=method,
-                    target=self.endpoint,
-                    expected="a JSON-RPC answer",
-                    reason="it has neither result nor error",
-                )
-            return RpcResult(value=entry["result"])
-        fields = shape.record(error, method)
-        code, message = fields.get("code"), str(fields.get("message"))
-        rpc_code = code if isinstance(code, int) else 0
-        if is_rate_limit(rpc_code, message):
-            raise RateLimited(endpoint=self.endpoint, method=method, retry_after_s="unknown")
-        return RpcResult(
-            error=RpcRejected(
-                endpoint=self.endpoint,
-                method=method,
-                reason=message,
-                rpc_code=rpc_code,
-                data=fields.get("data"),
-            )
-        )
 
 
 def block_param(at: At) -> object:

@@ -1,4 +1,4 @@
-"""JSON in, JSON out, over one kept-alive HTTP connection per thread.
+"""JSON in, JSON out, over kept-alive HTTP connections to one endpoint.
 
 Nothing is ever sent twice: a request whose answer was lost may have been carried out, and only the caller
 knows whether it may be repeated.
@@ -7,23 +7,26 @@ knows whether it may be repeated.
 from __future__ import annotations
 
 import http.client
-import select
+import math
 import ssl
 import threading
 import time
 from base64 import b64encode
+from collections.abc import Callable
+from email.utils import mktime_tz, parsedate_tz
 from urllib.parse import SplitResult, unquote, urlsplit
 
 import orjson
 
+from agent.chain.connection import Connection, HttpAnswer
 from agent.errors import ConfigInvalid, DecodeMismatch, RateLimited, RpcUnavailable
 from agent.errors import RpcTimeout as Timeout
 
 Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 
 TOO_MANY_REQUESTS = 429
-CHUNK = 1 << 20
 EXCERPT = 120
+SECRET_LENGTH = 8  # a shorter part of an address is no key
 
 
 def redacted(endpoint: str) -> str:
@@ -34,131 +37,159 @@ def redacted(endpoint: str) -> str:
     return f"{parts.scheme}://{host}{port}"
 
 
-class Transport:
-    """POSTs bodies to one endpoint. Threads may share it: each has a connection of its own.
+def retry_after_s(value: str, now_s: float) -> int | None:
+    """Whole seconds, rounded up, that a ``Retry-After`` header asks for: a number or an HTTP date (RFC 9110).
 
-    Raises ConfigInvalid if the endpoint is no http(s) address.
+    ``now_s`` is the wall clock. None if it says nothing that can be understood.
+    """
+    text = value.strip()
+    if text.isascii() and text.isdigit():
+        return int(text[:9])
+    try:
+        moment = parsedate_tz(text)
+        return None if moment is None else max(0, math.ceil(mktime_tz(moment) - now_s))
+    except (ValueError, OverflowError, TypeError, IndexError):
+        return None
+
+
+class Transport:
+    """POSTs bodies to one endpoint. Threads may share it: as many connections are kept as were used at once.
+
+    ``name`` is shown instead of scheme, host and port; ``key`` is the config key the address came from.
+    Raises ConfigInvalid if it is no http(s) address.
     """
 
-    def __init__(self, endpoint: str, timeout_s: float) -> None:
-        self._parts = _split(endpoint)
-        self.endpoint = redacted(endpoint)
+    def __init__(
+        self,
+        endpoint: str,
+        timeout_s: float,
+        name: str = "",
+        key: str = "rpc.url",
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        self._parts = _split(endpoint, key)
+        self.endpoint = name or redacted(endpoint)
+        self._secrets = _secrets(self._parts)
         self.timeout_s = timeout_s
-        self._path = (self._parts.path or "/") + (f"?{self._parts.query}" if self._parts.query else "")
-        self._headers = {"Content-Type": "application/json", "User-Agent": "evenkeel"}
-        if self._parts.username is not None:
-            user = f"{unquote(self._parts.username)}:{unquote(self._parts.password or '')}"
-            self._headers["Authorization"] = f"Basic {b64encode(user.encode()).decode()}"
-        self._local = threading.local()
+        self._wall = wall
+        self._head = _head(self._parts)
+        self._tls = ssl.create_default_context() if self._parts.scheme == "https" else None
+        self._lock = threading.Lock()
+        self._idle: list[Connection] = []
 
-    def post(self, payload: object, method: str) -> Json:
-        """The answer's JSON. ``method`` names the request in errors.
+    def post(self, payload: object, method: str, timeout_s: float | None = None) -> Json:
+        """The answer's JSON, all of it within ``timeout_s`` (the transport's own unless given).
 
-        Raises RpcTimeout, RpcUnavailable, RateLimited, or DecodeMismatch if the answer is not JSON.
+        ``method`` names the request in errors. Raises RpcTimeout, RpcUnavailable, RateLimited, or
+        DecodeMismatch if the answer is not JSON.
         """
         body = orjson.dumps(payload, option=orjson.OPT_PASSTHROUGH_SUBCLASS)
-        deadline = time.monotonic() + self.timeout_s
+        allowed_s = self.timeout_s if timeout_s is None else timeout_s
+        deadline = time.monotonic() + allowed_s
+        connection: Connection | None = None
         try:
-            connection = self._connection()
-            connection.request("POST", self._path, body, self._headers)
-            response = connection.getresponse()
-            raw = self._body(response, deadline)
-        except TimeoutError as error:
-            self.close()
-            raise Timeout(endpoint=self.endpoint, method=method, timeout_s=self.timeout_s) from error
+            connection = self._taken() or Connection(self._parts, self._head, self._tls, deadline)
+            answer = connection.post(body, deadline)
         except (OSError, http.client.HTTPException) as error:
-            self.close()
+            if connection is not None:
+                connection.close()
+            self.close()  # the others may be as dead
+            if isinstance(error, TimeoutError):
+                raise Timeout(endpoint=self.endpoint, method=method, timeout_s=round(allowed_s, 3)) from error
             reason = str(error) or type(error).__name__
             raise RpcUnavailable(endpoint=self.endpoint, method=method, reason=reason) from error
-        return self._decoded(raw, response, method)
+        if answer.is_last:
+            connection.close()
+        else:
+            with self._lock:
+                self._idle.append(connection)
+        return self._decoded(answer, method)
+
+    def scrubbed(self, text: str) -> str:
+        """A node's words without what was secret in its address: some repeat the key they refuse."""
+        for secret in self._secrets:
+            text = text.replace(secret, "...")
+        return text
 
     def close(self) -> None:
-        """Drop this thread's connection; the next request opens another."""
-        connection: http.client.HTTPConnection | None = getattr(self._local, "connection", None)
-        if connection is not None:
+        """Drop the connections that are not in use; the next request opens another."""
+        with self._lock:
+            idle, self._idle = self._idle, []
+        for connection in idle:
             connection.close()
-            self._local.connection = None
 
-    def _connection(self) -> http.client.HTTPConnection:
-        found: http.client.HTTPConnection | None = getattr(self._local, "connection", None)
-        if found is not None and found.sock is not None and _is_dropped(found):
-            found.close()  # the server ended it while it was idle: nothing of ours was on it
-        if found is None:
-            found = self._local.connection = self._open()
-        return found
+    def _taken(self) -> Connection | None:
+        """A kept connection. One that the server ended while it was idle had nothing of ours on it."""
+        while True:
+            with self._lock:
+                if not self._idle:
+                    return None
+                connection = self._idle.pop()
+            if not connection.is_dropped():
+                return connection
+            connection.close()
 
-    def _open(self) -> http.client.HTTPConnection:
-        host, port = self._parts.hostname or "", self._parts.port
-        if self._parts.scheme == "https":
-            context = ssl.create_default_context()
-            return http.client.HTTPSConnection(host, port, timeout=self.timeout_s, context=context)
-        return http.client.HTTPConnection(host, port, timeout=self.timeout_s)
-
-    def _body(self, response: http.client.HTTPResponse, deadline: float) -> bytes:
-        """The whole body by the deadline: a socket time-out alone would let an answer drip for ever."""
-        expected, chunks, size = (
-            response.length,
-            [],
-            0,
-        )  # None: the body is chunked or ends with the connection
-        while expected is None or size < expected:
-            chunk = response.read1(CHUNK)
-            if not chunk:
-                if expected is not None:
-                    raise http.client.IncompleteRead(b"", expected - size)
-                break
-            chunks.append(chunk)
-            size += len(chunk)
-            if time.monotonic() > deadline:
-                raise TimeoutError
-        response.close()
-        return b"".join(chunks)
-
-    def _decoded(self, raw: bytes, response: http.client.HTTPResponse, method: str) -> Json:
-        if response.status == TOO_MANY_REQUESTS:
-            wait_s = response.getheader("Retry-After", "") or "unknown"
-            raise RateLimited(endpoint=self.endpoint, method=method, retry_after_s=wait_s)
+    def _decoded(self, answer: HttpAnswer, method: str) -> Json:
+        if answer.status == TOO_MANY_REQUESTS:
+            wait_s = retry_after_s(answer.retry_after, self._wall())
+            raise RateLimited(
+                endpoint=self.endpoint, method=method, retry_after_s="unknown" if wait_s is None else wait_s
+            )
         try:
-            answer: Json = orjson.loads(raw)
+            value: Json = orjson.loads(answer.body)
         except orjson.JSONDecodeError as error:
-            if response.status != http.client.OK:
-                raise self._unavailable(response, method) from error
+            if answer.status != http.client.OK:
+                raise self._unavailable(answer, method) from error
             raise DecodeMismatch(
                 label=method,
                 target=self.endpoint,
                 expected="JSON",
-                reason=f"{error}: {raw[:EXCERPT].decode(errors='replace')!r}",
+                reason=f"{error}: {self.scrubbed(answer.body[:4096].decode(errors='replace'))[:EXCERPT]!r}",
             ) from error
-        if response.status != http.client.OK and not _is_json_rpc(answer):
-            raise self._unavailable(response, method)
-        return answer
+        if answer.status != http.client.OK and not _is_json_rpc(value):
+            raise self._unavailable(answer, method)
+        return value
 
-    def _unavailable(self, response: http.client.HTTPResponse, method: str) -> RpcUnavailable:
-        reason = f"HTTP {response.status} {response.reason}".strip()
+    def _unavailable(self, answer: HttpAnswer, method: str) -> RpcUnavailable:
+        reason = self.scrubbed(f"HTTP {answer.status} {answer.reason}".strip())
         return RpcUnavailable(endpoint=self.endpoint, method=method, reason=reason)
 
 
-def _split(endpoint: str) -> SplitResult:
+def _split(endpoint: str, key: str) -> SplitResult:
     try:
         parts = urlsplit(endpoint)
         has_place = bool(parts.hostname) and parts.port != 0  # a malformed port raises when it is looked at
     except ValueError as error:
-        raise ConfigInvalid(key="rpc.url", value="?", reason=f"no address: {error}") from error
+        raise ConfigInvalid(key=key, value="?", reason=f"no address: {error}") from error
     if parts.scheme not in {"http", "https"} or not has_place:
         raise ConfigInvalid(
-            key="rpc.url",
+            key=key,
             value=parts.scheme + "://...",
             reason="it must begin with http:// or https:// and a host",
         )
+    if any(not "!" <= letter <= "~" for letter in parts.path + parts.query + parts.netloc):
+        raise ConfigInvalid(key=key, value=parts.scheme + "://...", reason="it has a letter no address has")
     return parts
 
 
-def _is_dropped(connection: http.client.HTTPConnection) -> bool:
-    """Whether an idle connection has anything to read, which can only be its end."""
-    try:
-        return bool(select.select([connection.sock], [], [], 0)[0])
-    except (OSError, ValueError):
-        return True
+def _head(parts: SplitResult) -> bytes:
+    """The request's line and headers, but for the length."""
+    path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    place = parts.netloc.rpartition("@")[2]
+    lines = [f"POST {path} HTTP/1.1", f"Host: {place}", "Accept-Encoding: identity"]
+    lines += ["Content-Type: application/json", "User-Agent: evenkeel"]
+    if parts.username is not None:
+        user = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+        lines.append(f"Authorization: Basic {b64encode(user.encode()).decode()}")
+    return "".join(f"{line}\r\n" for line in lines).encode("ascii")
+
+
+def _secrets(parts: SplitResult) -> tuple[str, ...]:
+    """Whatever in an address may be a key, longest first."""
+    words = [parts.username or "", parts.password or "", *parts.path.split("/")]
+    words += [word for pair in parts.query.split("&") for word in pair.split("=")]
+    found = {form for word in words for form in (word, unquote(word)) if len(form) >= SECRET_LENGTH}
+    return tuple(sorted(found, key=len, reverse=True))
 
 
 def _is_json_rpc(answer: Json) -> bool:

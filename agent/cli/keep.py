@@ -23,7 +23,7 @@ from agent.errors import Transient
 from agent.proof.record import Entry, Record
 from agent.risk.assessment import assess
 from agent.runtime import telemetry
-from agent.runtime.cycle import Pass, cycle
+from agent.runtime.cycle import Desk, Pass, cycle
 from agent.runtime.metric import Metrics, serving
 from agent.runtime.summary import assessment_json, plan_json, snapshot_json
 from agent.runtime.supervisor import Look, Supervisor, require_positions
@@ -44,12 +44,12 @@ def run(config: Config, *, live: bool, once: bool, delegate: bool, as_json: bool
     with _measured(config) as metrics:
         if not live:
             desk, _ = assembly.dry_desk(config)
-            supervisor = Supervisor(desk, _look(config), told, delegate=False, metrics=metrics)
-            _supervise(config, supervisor, once=once)
+            supervisor = Supervisor(desk, _look(config, desk), told, delegate=False, metrics=metrics)
+            _supervise(config, desk, supervisor, once=once)
             return
         with assembly.live_desk(config) as (desk, _):
-            supervisor = Supervisor(desk, _look(config), told, delegate=delegate, metrics=metrics)
-            _supervise(config, supervisor, once=once)
+            supervisor = Supervisor(desk, _look(config, desk), told, delegate=delegate, metrics=metrics)
+            _supervise(config, desk, supervisor, once=once)
 
 
 def watch(
@@ -73,7 +73,7 @@ def watch(
     desk, block = assembly.dry_desk(config)
     console = Console()
     require_positions(desk, desk.eye.see(account, block))
-    heads = iter([block]) if once else iter(assembly.heads_of(config))
+    heads = iter([block]) if once else iter(assembly.heads_of(config, desk.eye.rpc))
     for head in heads:
         try:
             snapshot = desk.eye.see(account, head)
@@ -186,7 +186,7 @@ def _measured(config: Config) -> Iterator[Metrics | None]:
         yield page.metrics
 
 
-def _supervise(config: Config, supervisor: Supervisor, *, once: bool) -> None:
+def _supervise(config: Config, desk: Desk, supervisor: Supervisor, *, once: bool) -> None:
     block = supervisor.start()
     if once:
         supervisor.once(block)
@@ -197,7 +197,7 @@ def _supervise(config: Config, supervisor: Supervisor, *, once: bool) -> None:
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
-    supervisor.run(iter(assembly.heads_of(config)), config.run.interval_s)
+    supervisor.run(iter(assembly.heads_of(config, desk.eye.rpc)), config.run.interval_s)
 
 
 def _speak(config: Config, *, as_json: bool) -> None:
@@ -207,9 +207,8 @@ def _speak(config: Config, *, as_json: bool) -> None:
     telemetry.configure("error" if as_json else config.run.log_level, as_json=as_json)
 
 
-def _look(config: Config) -> Look:
-    rpc = Rpc(config.rpc_url, config.rpc.timeout_s)
-    return lambda: assembly.newest_block(rpc, config)
+def _look(config: Config, desk: Desk) -> Look:
+    return lambda: assembly.newest_block(desk.eye.rpc, config)
 
 
 def _log(log: telemetry.Logger, done: Pass) -> None:

@@ -15,6 +15,7 @@ SECRETS: Mapping[str, str] = {  # name of the secret: what it is for
     "JOURNAL_URL": "instead of run.journal_url",
     "RPC_URL": "instead of rpc.url",
     "RPC_WS_URL": "instead of rpc.ws_url",
+    "RPC_MORE_URLS": "instead of rpc.more_urls, with spaces between",
     "LADDER_KEY": "keeps tx.ladder_rungs usable across restarts",
 }
 OTHERS = stat.S_IRWXG | stat.S_IRWXO

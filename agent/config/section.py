@@ -10,6 +10,8 @@ from typing import Annotated, Literal, Self, cast
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
 
+from agent.chain.breaker import BreakerPolicy
+from agent.chain.endpoint import EndpointPolicy
 from agent.chain.transport import redacted
 from agent.config.secret import PREFIX, Environment, read_file, read_secret
 from agent.errors import ConfigInvalid
@@ -43,12 +45,48 @@ class RpcSection(_Section):
     """The node."""
 
     url: Url = Field(description="http(s) address of the node")
+    more_urls: tuple[Url, ...] = Field(default=(), description="further nodes of the same chain")
     ws_url: Url | None = Field(default=None, description="ws(s) address for new heads; polling without it")
     timeout_s: float = Field(default=10.0, gt=0, le=300, description="longest wait for an answer")
     max_head_age_s: int = Field(
         default=60, ge=0, description="oldest head to decide on; 0: the chain's clock is not the wall clock"
     )
     poll_s: float = Field(default=1.0, gt=0, le=600, description="seconds between looks for a new head")
+    requests_per_s: float = Field(
+        default=0.0, ge=0, le=100_000, description="most that each node is asked; 0: as fast as it lets us"
+    )
+    burst: int = Field(
+        default=50, ge=1, le=100_000, description="requests at once after a pause; scans take up to a half"
+    )
+    batch_counts: Literal["calls", "one"] = Field(
+        default="calls", description="how a batch counts: as its calls, or as one request"
+    )
+    breaker_faults: int = Field(
+        default=3, ge=1, le=1000, description="faults in a row after which a node is left alone"
+    )
+    breaker_wait_s: float = Field(
+        default=0.5, gt=0, le=600, description="for how long at first; doubles while it fails"
+    )
+    breaker_max_wait_s: float = Field(default=10.0, gt=0, le=3600, description="and for how long at most")
+
+    @model_validator(mode="after")
+    def _is_consistent(self) -> RpcSection:
+        urls = [url.get_secret_value().rstrip("/") for url in (self.url, *self.more_urls)]
+        if len(set(urls)) < len(urls):  # one node would count as two that agree
+            raise ValueError("rpc.url and rpc.more_urls name the same node twice")
+        if self.breaker_max_wait_s < self.breaker_wait_s:
+            raise ValueError("rpc.breaker_wait_s <= rpc.breaker_max_wait_s is needed")
+        return self
+
+    @property
+    def endpoint(self) -> EndpointPolicy:
+        """In the words of an endpoint."""
+        return EndpointPolicy(
+            requests_per_s=self.requests_per_s,
+            burst=self.burst,
+            batch_counts=self.batch_counts,
+            breaker=BreakerPolicy(self.breaker_faults, self.breaker_wait_s, self.breaker_max_wait_s),
+        )
 
     @property
     def head_age_limit_s(self) -> int | None:
@@ -159,6 +197,11 @@ class Config(_Section):
     def rpc_url(self) -> str:
         """In full: for `Rpc` only, never for display."""
         return self.rpc.url.get_secret_value()
+
+    @property
+    def rpc_urls(self) -> tuple[str, ...]:
+        """All nodes, the same way: for `Pool` only."""
+        return (self.rpc_url, *(url.get_secret_value() for url in self.rpc.more_urls))
 
     @property
     def ws_url(self) -> str | None:

@@ -42,6 +42,9 @@ def load(
         found = secret.read_secret(name, environment)
         if found is not None:
             _merge(tree, {section: {key: found}})
+    more = secret.read_secret("RPC_MORE_URLS", environment)
+    if more is not None:
+        _merge(tree, {"rpc": {"more_urls": more.split()}})
     for setting in settings:
         _merge(tree, _anchored(_setting(setting), Path.cwd()))
     for key, value in _leaves(tree):

@@ -8,7 +8,16 @@ from dataclasses import dataclass
 from enum import Enum
 
 from agent.chain.rpc import Rpc
-from agent.errors import DecodeMismatch, RateLimited, RpcRejected, RpcTimeout, RpcUnavailable
+from agent.errors import (
+    ChainMismatch,
+    DecodeMismatch,
+    EndpointResting,
+    RateLimited,
+    RpcRejected,
+    RpcTimeout,
+    RpcUnavailable,
+    Throttled,
+)
 from agent.tx.errand import Fault, Reply, Route
 from agent.tx.fault import classify
 from agent.values.address import TxHash
@@ -69,6 +78,8 @@ def send(channel: Channel, raw: bytes, tx_hash: TxHash, head: int) -> Broadcast:
         code = error.fields["rpc_code"]
         return Broadcast(*classify(reason, code if isinstance(code, int) else 0), reason)
     except (RpcTimeout, RpcUnavailable, RateLimited, DecodeMismatch) as error:
+        return Broadcast(Reply.UNKNOWN, Fault.UNSURE, error.message)
+    except (EndpointResting, Throttled, ChainMismatch) as error:  # it was not sent, but is not refused
         return Broadcast(Reply.UNKNOWN, Fault.UNSURE, error.message)
     if answer != tx_hash:
         return Broadcast(Reply.UNKNOWN, Fault.UNSURE, f"the node answered with the hash {answer}")
