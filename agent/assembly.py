@@ -13,7 +13,8 @@ from agent.chain.head import Heads, latest
 from agent.chain.lens import read_one
 from agent.chain.rpc import Rpc
 from agent.config import Config
-from agent.errors import ConfigInvalid, KeyUnreadable
+from agent.errors import ConfigInvalid
+from agent.keyring import signer_of
 from agent.market.snapshot import VenueState
 from agent.planning.policy import Policy
 from agent.proof.database import Database
@@ -28,7 +29,6 @@ from agent.tx.errand import Route
 from agent.tx.executor import identify
 from agent.tx.ladder import Seal
 from agent.tx.sender import Sender
-from agent.tx.signer import KeystoreSigner
 from agent.tx.simulation import Simulator
 from agent.values.address import Address, ChainId
 from agent.values.block import Block
@@ -191,21 +191,6 @@ def _require_own(journal: Journal, desk: Desk, path: Path) -> None:
                 value=str(path),
                 reason=f"it is of {account} on chain {chain_id}; give this agent a file of its own",
             )
-
-
-def signer_of(config: Config) -> KeystoreSigner:
-    """The key of the account. Raises KeyUnreadable, ConfigInvalid."""
-    path = config.signer.keystore
-    if path is None:
-        raise ConfigInvalid(key="signer.keystore", value=None, reason="a live run needs a key file")
-    signer = KeystoreSigner(path, config.key_password())
-    if signer.address != config.account:
-        raise KeyUnreadable(
-            key="signer.keystore",
-            path=path,
-            reason=f"it holds the key of {signer.address}, not of {config.account}",
-        )
-    return signer
 
 
 def heads_of(config: Config) -> Heads:

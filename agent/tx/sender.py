@@ -32,7 +32,7 @@ from agent.tx.lane import LanePolicy
 from agent.tx.ledger import Ledger, Outcome, Request, Wish
 from agent.tx.network import Network
 from agent.tx.nonce import Claim, check_final, claim
-from agent.tx.signer import Signer
+from agent.tx.signer import AnySigner
 from agent.tx.simulation import Simulated, Simulator, gas_limit
 from agent.tx.transaction import Fee, Transaction, decode
 from agent.tx.witness import Witness
@@ -64,7 +64,7 @@ class Sender:
     def __init__(
         self,
         rpc: Rpc,
-        signer: Signer,
+        signer: AnySigner,
         ledger: Ledger,
         chain_id: ChainId,
         executor: Address,
