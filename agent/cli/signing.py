@@ -11,7 +11,7 @@ from agent.config import Config
 from agent.keyring import signer_of
 from agent.tx.signer import PreimageSigner, Signer, Typed, sign_typed
 
-# Typed data of no contract and no chain: a signature over it moves nothing, and every kind of signer gives one.
+# Of no contract and no chain: a signature over it moves nothing, and every kind of signer gives one.
 _TYPES = {
     "EIP712Domain": [{"name": "name", "type": "string"}],
     "Probe": [{"name": "nonce", "type": "bytes32"}],

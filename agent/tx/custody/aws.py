@@ -90,6 +90,8 @@ class AwsSigner:
             )
         except (ClientError, BotoCoreError) as error:
             raise self._fault(error) from None
+        except (AttributeError, TypeError, KeyError, ValueError):  # how botocore stumbles over other JSON
+            raise SignatureMismatch(address=self.address, reason="the answer is not KMS's") from None
 
     def _identified(self, key: str) -> tuple[str, Address]:
         try:
