@@ -13,6 +13,7 @@ from pathlib import Path
 from unittest import mock
 
 import boto3
+import pkcs11
 import pytest
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -20,6 +21,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 from eth_account import Account
 from moto import mock_aws
 from moto.kms.utils import ECDSAPrivateKey
+from pkcs11.util.ec import encode_named_curve_parameters
 
 from agent.tx.custody import azure, gcp
 from agent.tx.custody.aws import AwsSigner
@@ -98,11 +100,8 @@ def softhsm(folder: Path) -> Hsm:
 
 def make_key(module: Path, label: str, key_id: bytes, curve: str = "secp256k1") -> None:
     """A key pair made in the token, sensitive and not extractable."""
-    import pkcs11
-    from pkcs11.util.ec import encode_named_curve_parameters
-
     token = pkcs11.lib(str(module)).get_token(token_label="evenkeel")
-    with token.open(user_pin=PIN, rw=True) as session:
+    with opened(token) as session:
         parameters = session.create_domain_parameters(
             pkcs11.KeyType.EC,
             {pkcs11.Attribute.EC_PARAMS: encode_named_curve_parameters(curve)},
@@ -110,6 +109,14 @@ def make_key(module: Path, label: str, key_id: bytes, curve: str = "secp256k1") 
         )
         _, private = parameters.generate_keypair(label=label, id=key_id, store=True)
         assert private[pkcs11.Attribute.SENSITIVE] and not private[pkcs11.Attribute.EXTRACTABLE]
+
+
+def opened(token: pkcs11.Token) -> pkcs11.Session:
+    """A session that may write. A login is of the whole process, and there may be one."""
+    try:
+        return token.open(user_pin=PIN, rw=True)
+    except pkcs11.exceptions.UserAlreadyLoggedIn:
+        return token.open(rw=True)
 
 
 def account_document(url: str) -> str:

@@ -401,6 +401,7 @@ def serving(service: Service) -> Iterator[Service]:
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        wbufsize = -1  # head and body in one packet: else the second waits for a delayed acknowledgement
 
         def setup(self) -> None:
             super().setup()
@@ -419,6 +420,7 @@ def serving(service: Service) -> Iterator[Service]:
                 self.send_header("Content-Length", str(len(content)))
                 self.end_headers()
                 self.wfile.write(content)
+                self.wfile.flush()
 
         do_GET = do_POST = _serve
 

@@ -145,8 +145,17 @@ class Pkcs11Signer:
             self._session = token.open()
         return cast(pkcs11.PrivateKey, self._found(self._session, pkcs11.ObjectClass.PRIVATE_KEY))
 
-    def _found(self, session: pkcs11.Session, kind: pkcs11.ObjectClass) -> pkcs11.Key:
-        return session.get_key(object_class=kind, label=self._label, id=self._id)
+    def _found(self, session: pkcs11.Session, kind: pkcs11.ObjectClass) -> pkcs11.Object:
+        wanted: dict[pkcs11.Attribute, object] = {pkcs11.Attribute.CLASS: kind}
+        if self._label is not None:
+            wanted[pkcs11.Attribute.LABEL] = self._label
+        if self._id is not None:
+            wanted[pkcs11.Attribute.ID] = self._id
+        # All of them: a search that is not read to its end keeps the session's lock.
+        found = list(session.get_objects(wanted))
+        if len(found) != 1:
+            raise fault.MultipleObjectsReturned if found else fault.NoSuchKey
+        return found[0]
 
     def _public(self, session: pkcs11.Session) -> PublicKey:
         found = self._found(session, pkcs11.ObjectClass.PUBLIC_KEY)
