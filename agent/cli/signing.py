@@ -9,7 +9,7 @@ from agent.cli.command import show
 from agent.cli.view import pairs_table
 from agent.config import Config
 from agent.keyring import signer_of
-from agent.tx.signer import PreimageSigner, Signer, Typed, sign_typed
+from agent.tx.signer import PreimageSigner, Signer, Typed, sign_typed, typed_preimage
 
 # Of no contract and no chain: a signature over it moves nothing, and every kind of signer gives one.
 _TYPES = {
@@ -20,10 +20,12 @@ _TYPES = {
 
 def probe(config: Config, *, as_json: bool) -> None:
     """Ask the signer for one signature, check it, and say what was seen. Raises what the signer raises."""
+    typed = _probe()
+    typed_preimage(typed)  # loads what it needs, which is no time of the signer's
     begun = time.monotonic()
     signer = signer_of(config)
     opened = time.monotonic()
-    sign_typed(signer, _probe())
+    sign_typed(signer, typed)
     done = time.monotonic()
     if isinstance(signer, Signer):
         gives = "digests"

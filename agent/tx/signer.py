@@ -119,13 +119,18 @@ def sign_typed(signer: AnySigner, typed: Typed) -> Signature:
 
     Raises SignatureMismatch.
     """
-    from eth_account.messages import encode_typed_data  # slow to import, seldom needed
-
-    message = encode_typed_data(full_message=dict(typed))
-    preimage = b"\x19" + message.version + message.header + message.body
+    preimage = typed_preimage(typed)
     if isinstance(signer, TransactionSigner):
         return _canonical(signer.address, keccak(preimage), signer.sign_typed(typed))
     return sign_preimage(signer, preimage)
+
+
+def typed_preimage(typed: Typed) -> bytes:
+    """What is hashed (keccak) and then signed for ``typed``."""
+    from eth_account.messages import encode_typed_data  # slow to import, seldom needed
+
+    message = encode_typed_data(full_message=dict(typed))
+    return b"\x19" + message.version + message.header + message.body
 
 
 def sign_preimage(signer: Signer | PreimageSigner, preimage: bytes) -> Signature:

@@ -10,12 +10,14 @@ import contextlib
 import hashlib
 import json
 import socket
+import ssl
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TypeVar
 from urllib.parse import parse_qs, urlsplit
 
 from coincurve import PrivateKey
@@ -36,6 +38,7 @@ RSA_PEM = RSA_KEY.private_bytes(
     serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
 ).decode()
 Reply = tuple[int, bytes]
+T = TypeVar("T", bound="Service")
 
 
 @dataclass
@@ -212,7 +215,9 @@ class Azure(Service):
         parts = urlsplit(asked.path)
         if parts.path == "/tenant/oauth2/v2.0/token":
             form = parse_qs(asked.body.decode())
-            assert form["client_secret"] == [OWN_SECRET] and form["client_id"] == ["client"]
+            if (form["client_secret"], form["client_id"]) != ([OWN_SECRET], ["client"]):
+                said = {"error": "invalid_client", "error_description": _echo(asked)}
+                return 401, json.dumps(said).encode()
             return 200, json.dumps({"access_token": TOKEN, "expires_in": 3599}).encode()
         if parts.path == "/metadata/identity/oauth2/token":
             assert asked.headers["metadata"] == "true" and "resource" in parse_qs(parts.query)
@@ -394,7 +399,7 @@ class Fireblocks(Service):
 
 
 @contextlib.contextmanager
-def serving(service: Service) -> Iterator[Service]:
+def serving(service: T, tls: ssl.SSLContext | None = None) -> Iterator[T]:
     """The service on a free port of loopback."""
 
     connections: list[socket.socket] = []
@@ -435,8 +440,10 @@ def serving(service: Service) -> Iterator[Service]:
     faults: list[str] = []
     server = Server(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+    service.url = f"http{'s' if tls else ''}://127.0.0.1:{server.server_port}"
     threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-    service.url = f"http://127.0.0.1:{server.server_port}"
     try:
         yield service
     finally:
