@@ -21,6 +21,7 @@ from agent.errors import (
 from agent.market.snapshot import Snapshot
 from agent.runtime.aftermath import settle
 from agent.runtime.cycle import Desk, Pass, cycle
+from agent.runtime.metric import Metrics
 from agent.runtime.scheduler import Scheduler
 from agent.runtime.telemetry import logger
 from agent.values.block import Block
@@ -72,11 +73,14 @@ def on_next_heads() -> Iterator[stamina.Attempt]:
 class Supervisor:
     """Runs cycles until told to stop; one refused or transient cycle never ends the next."""
 
-    def __init__(self, desk: Desk, look: Look, told: Told, *, delegate: bool) -> None:
+    def __init__(
+        self, desk: Desk, look: Look, told: Told, *, delegate: bool, metrics: Metrics | None = None
+    ) -> None:
         self._desk = desk
         self._look = look
         self._told = told
         self._delegate = delegate
+        self._metrics = metrics
         self._log = logger("supervisor")
         self._scheduler: Scheduler | None = None
         self._odd = 0
@@ -107,9 +111,7 @@ class Supervisor:
         Raises what drops a cycle (Transient, Refused), since no next head makes up for it; LaneBusy when
         the delegation is not mined in time.
         """
-        done = cycle(self._desk, self._ready(block))
-        self._told(done)
-        return done
+        return self._pass(self._ready(block))
 
     def run(self, heads: Iterator[Block], interval_s: float) -> None:
         """Until ``stop``. Raises Untrusted and Misconfigured: those halt. A node's odd answer halts only
@@ -126,7 +128,7 @@ class Supervisor:
         try:
             head = self._look() if block is None else block
             if self._is_ready(head):
-                self._told(cycle(self._desk, head))
+                self._pass(head)
             self._odd = 0
         except (Transient, Refused) as error:
             self._log.warning("cycle dropped", error=error.code, message=error.message)
@@ -135,6 +137,14 @@ class Supervisor:
             self._log.error("cycle dropped", error=error.code, message=error.message, in_a_row=self._odd)
             if self._odd >= ODD_ANSWERS:
                 raise
+
+    def _pass(self, head: Block) -> Pass:
+        done = cycle(self._desk, head)
+        if self._metrics is not None:
+            sender = self._desk.sender
+            self._metrics.note(done, sender.in_flight() if sender is not None else ())
+        self._told(done)
+        return done
 
     def _ready(self, head: Block) -> Block:
         """``head`` if the account runs the executor, else the first head that is known to have it so."""

@@ -95,7 +95,7 @@ def sign_transaction(signer: AnySigner, transaction: Transaction) -> Signed:
         found = _read(raw, transaction, signer.address)
         signature = _canonical(signer.address, transaction.digest, (found.r, found.s))
     else:
-        signature = sign_preimage(signer, transaction.preimage)
+        signature = sign_preimage(signer, transaction.unsigned)
     signed = encode(transaction, signature)
     verify(signed.raw, transaction, signer.address)
     return signed

@@ -26,7 +26,7 @@ from tests.lane import PASSWORD, Lane
 SETTLE_BLOCKS = 60  # after the last fault, for everything that was wanted
 FRESH_BLOCKS = 12  # after that, for one more
 OPEN_ORDERS = 2  # wanted and not there, at most
-TURN_S = 0.5  # longest wait for the agent to have worked on a head
+TURN_S = 0.3  # longest wait for the agent to have worked on a head
 HALTS = (2, 5)  # exit codes after which a service is not started again by itself
 KILL_ROUNDS = 25  # patience for a boundary to be crossed
 MAIN, OTHER = 0, 1
@@ -135,7 +135,7 @@ class Storm:
     def _round(self) -> None:
         self._rounds += 1
         self._want()
-        for _ in range(self._dice.randint(2, 6)):
+        for _ in range(self._dice.randint(3, 8)):
             self._inject()
         self._await_turn()
         self._end_what_lasts()

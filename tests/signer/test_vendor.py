@@ -237,7 +237,7 @@ def test_web3signer_without_the_accounts_key_is_refused_at_the_start() -> None:
 def test_web3signer_is_given_what_is_hashed_and_not_the_hash() -> None:
     with over(fake.Web3SignerService(), bench.over_web3signer) as (service, signer):
         sign_transaction(signer, TRANSACTION)
-        assert json.loads(service.asked[-1].body) == {"data": "0x" + TRANSACTION.preimage.hex()}
+        assert json.loads(service.asked[-1].body) == {"data": "0x" + TRANSACTION.unsigned.hex()}
 
 
 def test_a_service_may_live_below_a_path_and_speak_eth() -> None:
