@@ -28,7 +28,9 @@ from agent.values.block import Block
 
 DELEGATION_S = 180.0  # longest wait for the delegation where there is only one cycle
 DELEGATION_POLL_S = 0.25
-ODD_ANSWERS = 10  # in a row: one is a glitch of a node or of something before it, these cannot be trusted
+# One is a glitch of a node or of something before it (or a node that is behind); so many in a row are not.
+ODD = (RpcRejected, DecodeMismatch, DelegationMismatch)
+ODD_ANSWERS = 10
 
 Look = Callable[[], Block]  # the newest head, checked for age
 Told = Callable[[Pass], None]
@@ -114,8 +116,11 @@ class Supervisor:
         return self._pass(self._ready(block))
 
     def run(self, heads: Iterator[Block], interval_s: float) -> None:
-        """Until ``stop``. Raises Untrusted and Misconfigured: those halt. A node's odd answer halts only
-        when nothing else came for ODD_ANSWERS cycles."""
+        """Until ``stop``. Raises Untrusted and Misconfigured: those halt.
+
+        A node's odd answer halts only when nothing else came for ODD_ANSWERS cycles; so does a delegation
+        that is gone, if we may not renew it.
+        """
         self._scheduler = Scheduler(heads, self._wake, interval_s)
         self._scheduler.run()
 
@@ -132,7 +137,7 @@ class Supervisor:
             self._odd = 0
         except (Transient, Refused) as error:
             self._log.warning("cycle dropped", error=error.code, message=error.message)
-        except (RpcRejected, DecodeMismatch) as error:
+        except ODD as error:
             self._odd += 1
             self._log.error("cycle dropped", error=error.code, message=error.message, in_a_row=self._odd)
             if self._odd >= ODD_ANSWERS:
@@ -166,6 +171,8 @@ class Supervisor:
             return True
         settle(self._desk.eye, self._desk.account, sender, self._desk.recorder, sender.observe(head))
         if not sender.is_delegated():
+            if not self._delegate:  # who took it back had a reason
+                raise DelegationMismatch(address=self._desk.account, actual="empty", executor=sender.executor)
             try:
                 sender.delegate(head)
                 self._log.info("delegating the account to the executor", executor=sender.executor)

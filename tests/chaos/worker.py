@@ -18,10 +18,8 @@ from typing import TypeVar
 
 from agent.chain.rpc import Rpc
 from agent.errors import (
-    DecodeMismatch,
     EvenkeelError,
     Refused,
-    RpcRejected,
     SignerUnavailable,
     Transient,
 )
@@ -29,7 +27,7 @@ from agent.market.intent import Urgency
 from agent.proof.database import Database
 from agent.proof.journal import Journal
 from agent.proof.record import Record
-from agent.runtime.supervisor import ODD_ANSWERS
+from agent.runtime.supervisor import ODD, ODD_ANSWERS
 from agent.tx.channel import Broadcast
 from agent.tx.custody.keystore import KeystoreSigner
 from agent.tx.errand import Errand, Route
@@ -197,7 +195,7 @@ class Worker:
                 self._odd = 0
             except (Transient, Refused):
                 time.sleep(POLL_S)
-            except (RpcRejected, DecodeMismatch):
+            except ODD:
                 self._odd += 1
                 if self._odd >= ODD_ANSWERS:
                     raise
