@@ -14,7 +14,8 @@ from agent.chain.lens import read_one
 from agent.chain.pool import MAX_FUTURE_S, Pool
 from agent.chain.rpc import Rpc
 from agent.config import Config
-from agent.errors import ConfigInvalid, KeyUnreadable
+from agent.errors import ConfigInvalid
+from agent.keyring import signer_of
 from agent.market.snapshot import VenueState
 from agent.planning.policy import Policy
 from agent.proof.database import Database
@@ -30,7 +31,6 @@ from agent.tx.errand import Route
 from agent.tx.executor import identify
 from agent.tx.ladder import Seal
 from agent.tx.sender import Sender
-from agent.tx.signer import KeystoreSigner
 from agent.tx.simulation import Simulator
 from agent.values.address import Address, ChainId
 from agent.values.block import Block
@@ -204,21 +204,6 @@ def _require_own(journal: Journal, desk: Desk, place: str) -> None:
                 value=place,
                 reason=f"it is of {account} on chain {chain_id}; give this agent a journal of its own",
             )
-
-
-def signer_of(config: Config) -> KeystoreSigner:
-    """The key of the account. Raises KeyUnreadable, ConfigInvalid."""
-    path = config.signer.keystore
-    if path is None:
-        raise ConfigInvalid(key="signer.keystore", value=None, reason="a live run needs a key file")
-    signer = KeystoreSigner(path, config.key_password())
-    if signer.address != config.account:
-        raise KeyUnreadable(
-            key="signer.keystore",
-            path=path,
-            reason=f"it holds the key of {signer.address}, not of {config.account}",
-        )
-    return signer
 
 
 def heads_of(config: Config, rpc: Rpc) -> Heads:

@@ -43,6 +43,7 @@
         |-- VenueUnknown        no such venue
         |-- AccountEmpty        the account holds no position on any venue
         |-- JournalLocked       another process already runs on this journal
+        |-- LibraryMissing      an optional Python package is not installed
         `-- ToolMissing         a program of the toolchain is not installed
 
 Two levels deep. Every error carries typed fields; the message is built from them. The exit code of the
@@ -322,3 +323,8 @@ class JournalLocked(Misconfigured):
 class ToolMissing(Misconfigured):
     template = "{tool} is not installed ({reason})."
     fix = "Run `evenkeel setup` (needs node 20+ with npm)."
+
+
+class LibraryMissing(Misconfigured):
+    template = "`{key}` = {value!r} needs the Python package {package}, which is not installed."
+    fix = "Install it with the extra of that name: pip install 'evenkeel[pkcs11]' or 'evenkeel[aws]'."

@@ -26,6 +26,7 @@ from agent.sim.node import Node
 from agent.sim.toolchain import Toolchain
 from agent.tx.attempt import Stage
 from agent.tx.channel import Channel
+from agent.tx.custody.keystore import KeystoreSigner
 from agent.tx.errand import Verdict
 from agent.tx.executor import Hedge, Intent, delegation_code, find_intent
 from agent.tx.fees import FeePolicy
@@ -33,7 +34,7 @@ from agent.tx.ladder import Seal
 from agent.tx.lane import LanePolicy
 from agent.tx.ledger import Outcome
 from agent.tx.sender import Sender
-from agent.tx.signer import KeystoreSigner, Signer
+from agent.tx.signer import Signer
 from agent.values.address import ZERO, Address, ChainId
 from agent.values.block import Block
 from agent.values.call import Call

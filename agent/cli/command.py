@@ -266,6 +266,14 @@ def tx_cancel(
     raise typer.Exit(errand.asked(_config(config, set_), id_, Wish.CANCEL, live=live, as_json=as_json))
 
 
+@app.command()
+def signer(config: ConfigOption = None, set_: SetOption = None, as_json: JsonOption = False) -> None:
+    """Whether the key is where the config says: its address, one checked signature, and the time it took."""
+    from agent.cli import signing
+
+    signing.probe(_config(config, set_), as_json=as_json)
+
+
 @config_app.command("show")
 def config_show(config: ConfigOption = None, set_: SetOption = None, as_json: JsonOption = False) -> None:
     """The effective configuration, without secrets."""

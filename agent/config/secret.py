@@ -17,6 +17,10 @@ SECRETS: Mapping[str, str] = {  # name of the secret: what it is for
     "RPC_WS_URL": "instead of rpc.ws_url",
     "RPC_MORE_URLS": "instead of rpc.more_urls, with spaces between",
     "LADDER_KEY": "keeps tx.ladder_rungs usable across restarts",
+    "PKCS11_PIN": "opens signer.token",
+    "AZURE_CLIENT_SECRET": "proves that we are signer.client_id",
+    "SIGNER_TOKEN": "bearer token of signer.url (web3signer, jsonrpc)",
+    "CUSTODIAN_API_KEY": "names us to the custodian",
 }
 OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
@@ -47,6 +51,14 @@ def refuse_unknown(environment: Environment) -> None:
 
 def read_file(path: Path, key: str) -> str:
     """The one line of a file that only its owner may read; ``key`` is what named it. Raises KeyUnreadable."""
+    secret = read_document(path, key).removesuffix("\n").removesuffix("\r")
+    if not secret or "\n" in secret:
+        raise KeyUnreadable(key=key, path=path, reason="it must hold one line, the secret")
+    return secret
+
+
+def read_document(path: Path, key: str) -> str:
+    """The text of a file that only its owner may read; ``key`` is what named it. Raises KeyUnreadable."""
     try:
         mode = path.stat().st_mode
         text = path.read_text(encoding="utf-8") if stat.S_ISREG(mode) else ""
@@ -57,7 +69,4 @@ def read_file(path: Path, key: str) -> str:
     if mode & OTHERS:
         reason = f"others may use it (mode {stat.S_IMODE(mode):04o}; run chmod 600 on it)"
         raise KeyUnreadable(key=key, path=path, reason=reason)
-    secret = text.removesuffix("\n").removesuffix("\r")
-    if not secret or "\n" in secret:
-        raise KeyUnreadable(key=key, path=path, reason="it must hold one line, the secret")
-    return secret
+    return text

@@ -6,13 +6,14 @@ import os
 from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Literal, Self, cast
+from typing import Literal, Self, cast
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
+from pydantic import BaseModel, Field, SecretStr, model_validator
 
 from agent.chain.breaker import BreakerPolicy
 from agent.chain.endpoint import EndpointPolicy
 from agent.chain.transport import redacted
+from agent.config.custody import Section, SignerSection, Url
 from agent.config.secret import PREFIX, Environment, read_file, read_secret
 from agent.errors import ConfigInvalid
 from agent.planning.policy import Policy
@@ -22,18 +23,7 @@ from agent.values.address import Address
 from agent.venues.deployments import AddressField
 
 
-def _secret(value: object) -> object:
-    return SecretStr(value) if isinstance(value, str) else value
-
-
-Url = Annotated[SecretStr, BeforeValidator(_secret)]
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class ChainSection(_Section):
+class ChainSection(Section):
     """Which chain, which contracts, whose book."""
 
     id: int | None = Field(default=None, ge=1, description="chain id the node must serve")
@@ -41,7 +31,7 @@ class ChainSection(_Section):
     account: AddressField = Field(description="the account to watch over")
 
 
-class RpcSection(_Section):
+class RpcSection(Section):
     """The node."""
 
     url: Url = Field(description="http(s) address of the node")
@@ -94,20 +84,13 @@ class RpcSection(_Section):
         return self.max_head_age_s or None
 
 
-class SignerSection(_Section):
-    """The account's own key. Without a keystore nothing can be signed."""
-
-    keystore: Path | None = Field(default=None, description="encrypted key file (keystore v3), mode 0600")
-    password_file: Path | None = Field(default=None, description="file with its password, mode 0600")
-
-
-class ExecutorSection(_Section):
+class ExecutorSection(Section):
     """The batch contract."""
 
     address: AddressField | None = Field(default=None, description="instead of the deployment's executor")
 
 
-class TxSection(_Section):
+class TxSection(Section):
     """How a transaction is priced and awaited. Blocks are counted, not seconds."""
 
     max_cost_wei: int = Field(default=50_000_000_000_000_000, gt=0, description="most that one may cost")
@@ -156,7 +139,7 @@ class TxSection(_Section):
         )
 
 
-class RunSection(_Section):
+class RunSection(Section):
     """The process."""
 
     interval_s: float = Field(default=12.0, gt=0, description="seconds of silence before a look of our own")
@@ -178,7 +161,7 @@ class RunSection(_Section):
         return self
 
 
-class Config(_Section):
+class Config(Section):
     """All of it. Paths are absolute or relative to the file they stand in (``--set``: to where one is)."""
 
     chain: ChainSection
@@ -215,6 +198,10 @@ class Config(_Section):
     def ladder_key(self, environment: Environment | None = None) -> str | None:
         """What signed replacements are kept under across restarts, if the owner gave something."""
         return read_secret("LADDER_KEY", os.environ if environment is None else environment)
+
+    def signer_secret(self, name: str, environment: Environment | None = None) -> str | None:
+        """The secret ``EVENKEEL_<name>`` (or ``_FILE``), if set. Raises ConfigInvalid, KeyUnreadable."""
+        return read_secret(name, os.environ if environment is None else environment)
 
     def key_password(self, environment: Environment | None = None) -> str:
         """The keystore's password: environment, ``*_FILE``, or ``signer.password_file``.

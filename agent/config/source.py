@@ -13,11 +13,15 @@ from typing import cast
 from pydantic import SecretStr, ValidationError
 from pydantic_core import ErrorDetails
 
-from agent.config import secret
+from agent.config import custody, secret
 from agent.config.section import Config, known_keys
 from agent.errors import ConfigInvalid
 
-PATHS = (("chain", "deployment"), ("signer", "keystore"), ("signer", "password_file"), ("run", "journal"))
+PATHS = (
+    ("chain", "deployment"),
+    *(("signer", name) for name in custody.PATHS),
+    ("run", "journal"),
+)
 URLS = {"RPC_URL": ("rpc", "url"), "RPC_WS_URL": ("rpc", "ws_url"), "JOURNAL_URL": ("run", "journal_url")}
 
 Tree = dict[str, object]

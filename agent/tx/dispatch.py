@@ -23,7 +23,7 @@ from agent.tx.ladder import Rung, Seal, reach, rung_fees
 from agent.tx.ledger import Ledger
 from agent.tx.network import Network
 from agent.tx.price import Priced
-from agent.tx.signer import Signer, sign_authorization, sign_transaction
+from agent.tx.signer import AnySigner, sign_authorization, sign_transaction
 from agent.tx.transaction import Authorization, Fee, Signed, Transaction, decode
 from agent.tx.witness import Witness
 from agent.values.address import Address, ChainId, TxHash
@@ -36,7 +36,7 @@ class Dispatch:
     """Signs, journals and broadcasts for one account."""
 
     def __init__(
-        self, network: Network, signer: Signer, ledger: Ledger, witness: Witness, seal: Seal, rungs: int
+        self, network: Network, signer: AnySigner, ledger: Ledger, witness: Witness, seal: Seal, rungs: int
     ) -> None:
         self._network = network
         self._signer = signer

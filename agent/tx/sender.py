@@ -33,7 +33,7 @@ from agent.tx.network import Network
 from agent.tx.nonce import Claim, check_final, claim
 from agent.tx.price import Priced, Pricer
 from agent.tx.rollup import Rollup
-from agent.tx.signer import Signer
+from agent.tx.signer import AnySigner
 from agent.tx.simulation import Simulated, Simulator, gas_limit
 from agent.tx.transaction import Authorization, Fee, Transaction, decode
 from agent.tx.witness import Witness
@@ -66,7 +66,7 @@ class Sender:
     def __init__(
         self,
         rpc: Rpc,
-        signer: Signer,
+        signer: AnySigner,
         ledger: Ledger,
         chain_id: ChainId,
         executor: Address,

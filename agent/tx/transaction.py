@@ -88,9 +88,9 @@ class Signed:
     hash: TxHash
 
 
-def authorization_digest(chain_id: ChainId, delegate: Address, nonce: int) -> bytes:
-    """The 32 bytes that an EIP-7702 authorization signs."""
-    return keccak(AUTHORIZATION_MAGIC + rlp.encode([_int(chain_id), _address(delegate), _int(nonce)]))
+def authorization_preimage(chain_id: ChainId, delegate: Address, nonce: int) -> bytes:
+    """What is hashed (keccak) and then signed as an EIP-7702 authorization."""
+    return AUTHORIZATION_MAGIC + bytes(rlp.encode([_int(chain_id), _address(delegate), _int(nonce)]))
 
 
 def encode(transaction: Transaction, signature: Signature) -> Signed:

@@ -29,6 +29,7 @@ from agent.proof.journal import Journal
 from agent.proof.record import Record
 from agent.runtime.supervisor import ODD, ODD_ANSWERS
 from agent.tx.channel import Broadcast
+from agent.tx.custody.keystore import KeystoreSigner
 from agent.tx.errand import Errand, Route
 from agent.tx.executor import Hedge, Intent, find_intent
 from agent.tx.fees import FeePolicy
@@ -36,7 +37,7 @@ from agent.tx.ladder import Rung, Seal
 from agent.tx.lane import LanePolicy
 from agent.tx.ledger import Outcome, Request
 from agent.tx.sender import Sender
-from agent.tx.signer import GROUP_ORDER, KeystoreSigner
+from agent.tx.signer import GROUP_ORDER
 from agent.values.address import Address, ChainId, TxHash, parse_address
 from agent.values.block import Block
 from agent.values.call import Call

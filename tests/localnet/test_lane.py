@@ -12,13 +12,14 @@ from agent.market.intent import Urgency
 from agent.sim.node import Node
 from agent.tx.attempt import Stage, replied, signed
 from agent.tx.channel import Channel, Method
+from agent.tx.custody.keystore import KeystoreSigner
 from agent.tx.errand import Attempt, Errand, Purpose, Reply, Route, State, Verdict
 from agent.tx.errand import Fault as Refusal
 from agent.tx.executor import encode_hedge
 from agent.tx.fees import FeePolicy
 from agent.tx.ladder import Seal
 from agent.tx.ledger import Wish
-from agent.tx.signer import KeystoreSigner, sign_transaction
+from agent.tx.signer import sign_transaction
 from agent.tx.transaction import Fee, Transaction
 from agent.values.address import Address
 from tests.lane import CHAIN, ETHER, PASSWORD, POLICY, Agent, FaultyNode, Lane, Relay, kinds, settle
