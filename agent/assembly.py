@@ -40,6 +40,8 @@ from agent.venues.lyra import Lyra
 from agent.venues.uniswap import Uniswap
 from agent.venues.venue import Venue
 
+REASK_S = 5.0  # how long nodes that disagree are given to agree: about a block where blocks are fast
+
 
 def deployment_of(config: Config) -> Deployment:
     """The configured deployment file. Raises ConfigInvalid when it is of another chain."""
@@ -123,7 +125,11 @@ def eye_of(rpc: Rpc, deployment: Deployment, block: Block) -> Eye:
 def dry_desk(config: Config) -> tuple[Desk, Block]:
     """A desk that can look and simulate but has no key. Also the block it was identified at."""
     deployment = deployment_of(config)
-    rpc = Rpc(pool_of(config, deployment.chain_id), config.rpc.timeout_s)
+    return _desk(config, deployment, pool_of(config, deployment.chain_id))
+
+
+def _desk(config: Config, deployment: Deployment, pool: Pool) -> tuple[Desk, Block]:
+    rpc = Rpc(pool, config.rpc.timeout_s)
     eye, block = _identified(rpc, config, deployment)
     executor = config.executor.address or deployment.executor
     if executor is not None:
@@ -154,8 +160,9 @@ def live_desk(config: Config) -> Iterator[tuple[Desk, Block]]:
     JournalLocked, JournalCorrupt, and what ``dry_desk`` raises.
     """
     signer = signer_of(config)
-    dry, block = dry_desk(config)
     deployment = deployment_of(config)
+    pool = pool_of(config, deployment.chain_id)
+    dry, block = _desk(config, deployment, pool)
     executor = config.executor.address or deployment.executor
     if executor is None:
         raise ConfigInvalid(key="executor.address", value=None, reason="a live run needs the executor")
@@ -171,6 +178,7 @@ def live_desk(config: Config) -> Iterator[tuple[Desk, Block]]:
             config.tx.lane,
             channels_of(config, dry.eye.rpc),
             Seal(config.ladder_key()),
+            lambda account: pool.survey(account, reask_s=REASK_S).nonce,
         )
         yield (
             Desk(dry.account, dry.eye, dry.policy, dry.bounds, dry.simulator, sender, Record(database)),

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from agent.chain.lens import read_one
+from agent.chain.priority import Priority, priority
 from agent.errors import ProofBroken, ReadReverted, ReadUnpinned
 from agent.runtime.prove import Proof, prove
 from agent.runtime.see import Eye
@@ -65,7 +66,8 @@ def settle(
     """Prove and record ``outcomes``, then acknowledge them."""
     told = []
     for outcome in outcomes:
-        proofs, second = _proved(eye, account, outcome)
+        with priority(Priority.SCAN):  # what is done can wait for what is due
+            proofs, second = _proved(eye, account, outcome)
         if recorder is not None:
             recorder.append("outcome", _entry(outcome, proofs, second))
         sender.acknowledge((outcome,))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass
 from enum import Enum
 
@@ -64,8 +65,9 @@ def broadcast(channels: Sequence[Channel], raw: bytes, tx_hash: TxHash, head: in
         return Broadcast(Reply.REJECTED, Fault.INVALID, "there is no endpoint to send to")
     if len(channels) == 1:
         return send(channels[0], raw, tx_hash, head)
-    with ThreadPoolExecutor(len(channels)) as pool:
-        answers = list(pool.map(lambda channel: send(channel, raw, tx_hash, head), channels))
+    with ThreadPoolExecutor(len(channels)) as pool:  # each in our context, which says how urgent it is
+        asked = [pool.submit(copy_context().run, send, c, raw, tx_hash, head) for c in channels]
+        answers = [answer.result() for answer in asked]
     return min(answers, key=lambda answer: (_RANK[answer.reply], _FAULT_RANK.get(answer.fault, 2)))
 
 
@@ -77,9 +79,9 @@ def send(channel: Channel, raw: bytes, tx_hash: TxHash, head: int) -> Broadcast:
         reason = str(error.fields["reason"])
         code = error.fields["rpc_code"]
         return Broadcast(*classify(reason, code if isinstance(code, int) else 0), reason)
+    except (Throttled, EndpointResting, ChainMismatch) as error:
+        return Broadcast(Reply.REJECTED, Fault.CROWDED, error.message)  # it has not left this machine
     except (RpcTimeout, RpcUnavailable, RateLimited, DecodeMismatch) as error:
-        return Broadcast(Reply.UNKNOWN, Fault.UNSURE, error.message)
-    except (EndpointResting, Throttled, ChainMismatch) as error:  # it was not sent, but is not refused
         return Broadcast(Reply.UNKNOWN, Fault.UNSURE, error.message)
     if answer != tx_hash:
         return Broadcast(Reply.UNKNOWN, Fault.UNSURE, f"the node answered with the hash {answer}")

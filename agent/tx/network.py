@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import cast
 
 from agent.chain import shape
@@ -20,6 +20,8 @@ from agent.values.call import Call
 
 HISTORY_BLOCKS = 20
 
+Authority = Callable[[Address], int]  # who says which nonce is the account's next
+
 
 class Network:
     """What is read comes from one place; what is sent goes to every channel of its route.
@@ -27,8 +29,11 @@ class Network:
     Either may be wrong or slow; the state machine is built for that.
     """
 
-    def __init__(self, rpc: Rpc, channels: Sequence[Channel] = ()) -> None:
+    def __init__(
+        self, rpc: Rpc, channels: Sequence[Channel] = (), authority: Authority | None = None
+    ) -> None:
         self._rpc = rpc
+        self._authority = authority if authority is not None else rpc.nonce
         self._channels = tuple(channels) or (Channel(rpc),)
 
     @property
@@ -39,6 +44,13 @@ class Network:
     def nonce(self, account: Address) -> int:
         """The account's next nonce after the newest block."""
         return self._rpc.nonce(account)
+
+    def agreed_nonce(self, account: Address) -> int:
+        """The same, by the node with the highest head, if the others do not contradict it.
+
+        Raises NodesDisagree.
+        """
+        return self._authority(account)
 
     def balance_wei(self, account: Address) -> int:
         """The account's native balance after the newest block."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from agent.chain.priority import Priority, priority
 from agent.chain.rpc import Rpc
 from agent.errors import (
     BalanceTooLow,
@@ -29,7 +30,7 @@ from agent.tx.executor import Hedge, encode_hedge
 from agent.tx.ladder import Seal
 from agent.tx.lane import LanePolicy
 from agent.tx.ledger import Ledger, Outcome, Request, Wish
-from agent.tx.network import Network
+from agent.tx.network import Authority, Network
 from agent.tx.nonce import Claim, check_final, claim
 from agent.tx.price import Priced, Pricer
 from agent.tx.rollup import Rollup
@@ -42,6 +43,11 @@ from agent.values.block import Block
 
 PRESSING_BPS = 1_000  # by how much nearer liquidation must be for a newer plan to outbid one of its urgency
 _RANK = {Urgency.HOUSEKEEPING: 0, Urgency.NORMAL: 1, Urgency.RESCUE: 2}
+_PRIORITY = {
+    Urgency.HOUSEKEEPING: Priority.NORMAL,
+    Urgency.NORMAL: Priority.NORMAL,
+    Urgency.RESCUE: Priority.RESCUE,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +66,8 @@ class Sent:
 class Sender:
     """One account's lane. Not for two threads at once.
 
-    ``rpc`` is read from; ``channels`` are sent to (``rpc`` itself without any).
+    ``rpc`` is read from; ``channels`` are sent to (``rpc`` itself without any); ``authority`` says which
+    nonce a new errand gets (``rpc`` without one).
     """
 
     def __init__(
@@ -73,8 +80,9 @@ class Sender:
         policy: LanePolicy,
         channels: Sequence[Channel] = (),
         seal: Seal | None = None,
+        authority: Authority | None = None,
     ) -> None:
-        self._network = Network(rpc, channels)
+        self._network = Network(rpc, channels, authority)
         self._pricer = Pricer(self._network, Rollup(rpc), policy.fees)
         self._simulator = Simulator(rpc, executor)
         self._witness = Witness(self._network, executor)
@@ -144,6 +152,12 @@ class Sender:
         SimulationReverted, DelegationMismatch, LaneBusy, FeeCapExceeded, BalanceTooLow, TransactionRejected,
         and what the signer raises: nothing has left then.
         """
+        with priority(_PRIORITY[urgency]):
+            return self._submit(hedge, urgency, head, budget_wei, pressure_bps)
+
+    def _submit(
+        self, hedge: Hedge, urgency: Urgency, head: Block, budget_wei: int | None, pressure_bps: int
+    ) -> Sent:
         if hedge.deadline_s <= head.timestamp_s:
             raise PlanExpired(intent_id=hedge.intent_id, deadline_s=hedge.deadline_s, now_s=head.timestamp_s)
         claimed = self._claim(head)
@@ -172,7 +186,14 @@ class Sender:
 
         Outcomes are told again until they are acknowledged. Raises what the node and the journal raise.
         """
-        seen = tuple(self._look(errand, head) for errand in self.in_flight())
+        live = self.in_flight()
+        most = min((_PRIORITY[errand.urgency] for errand in live), default=Priority.NORMAL)
+        with priority(most):
+            self._observe(live, head)
+        return self._ledger.unreported(self._chain_id, self.account)
+
+    def _observe(self, live: Sequence[Errand], head: Block) -> None:
+        seen = tuple(self._look(errand, head) for errand in live)
         waiting = tuple(errand for errand in seen if errand.is_open)
         asked = self._heed(waiting, head)
         if waiting:
@@ -188,7 +209,6 @@ class Sender:
                 elif errand.id not in asked:
                     self._act(errand, head)
             self._let_go([e for e in waiting if e in spent or (e in gapped and self._is_void(e, head))], head)
-        return self._ledger.unreported(self._chain_id, self.account)
 
     def recover(self, head: Block) -> tuple[Outcome, ...]:
         """`observe` after a start: also checks that what was final still is. Raises DeepReorg."""
@@ -316,7 +336,7 @@ class Sender:
     # --- conditions --------------------------------------------------------------------------------
 
     def _claim(self, head: Block) -> Claim:
-        nonce = self._network.nonce(self.account)
+        nonce = self._network.agreed_nonce(self.account)
         final = self._ledger.last_final(self._chain_id, self.account)
         return claim(nonce, self.in_flight(), final, head.number, lambda e: self._is_gapped(e, nonce, head))
 
