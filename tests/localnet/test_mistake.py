@@ -609,7 +609,7 @@ def test_watch_of_a_chain_without_a_manifest_asks_for_one(ask: Ask, world: World
         (200, "{}", 5, "DecodeMismatch"),
         (200, '{"jsonrpc": "2.0", "id": 0, "result": "0xzz"}', 5, "DecodeMismatch"),
         (200, '{"jsonrpc": "2.0", "id": 0, "result": {"number": "0x1"}}', 5, "DecodeMismatch"),
-        (200, '{"jsonrpc": "2.0", "id": 0, "result": null}', 3, "ReadUnpinned"),
+        (200, '{"jsonrpc": "2.0", "id": 0, "result": null}', 5, "DecodeMismatch"),
         (200, '{"jsonrpc": "2.0", "id": 0, "error": "no"}', 5, "DecodeMismatch"),
         (200, '{"jsonrpc": "2.0", "id": 0, "error": {"code": -32000, "message": "no"}}', 5, "RpcRejected"),
         (401, "who are you", 3, "RpcUnavailable"),
