@@ -6,7 +6,7 @@ import fcntl
 import os
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import quote
 
@@ -146,8 +146,9 @@ def _locked(path: Path) -> int:
         pid = os.pread(handle, 20, 0).decode(errors="replace").strip()
         os.close(handle)
         raise JournalLocked(path=path, pid=pid or "unknown") from error
-    os.ftruncate(handle, 0)
-    os.pwrite(handle, str(os.getpid()).encode(), 0)
+    with suppress(OSError):  # on a full disk it holds without a name in it
+        os.ftruncate(handle, 0)
+        os.pwrite(handle, str(os.getpid()).encode(), 0)
     try:  # SQLite would make it for everybody to read; its side files take after it
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
     except OSError as error:
