@@ -28,6 +28,7 @@ PATIENCE = 60  # blocks a script is given to meet the agent
 OUTSTANDING = 2  # marks wanted at a time
 URGENCIES = ("housekeeping", "normal", "normal", "rescue")
 RPC_TIMEOUT_S = 0.5
+NEEDS_A_PERSON = (2, 5)  # exit codes after which the unit in deploy/ does not start it again
 MAX_STEPS_PER_FAULT = 12
 RESTARTS = 8  # in a row, in calm weather: then a person would be needed
 
@@ -254,6 +255,9 @@ class Act:
             self.troubles.append(f"the process ended without a word: {told}")
         if told.get("ended"):
             self.tally.halts[str(told["ended"])] += 1
+        if told.get("code") in NEEDS_A_PERSON:
+            self.tally.operator_actions += 1
+            self.troubles.append(f"it halted for a person: {told}")
         if told.get("ended") == "crash":
             self.tally.crashes += 1
             self.troubles.append(f"crash: {told['error']}\n{told['trace']}")

@@ -71,6 +71,7 @@ def _variants() -> dict[str, tuple[int, list[dict[str, Value]]]]:
     scopes = ("all", "one")
     on_send: list[dict[str, Value]] = [{"method": SEND, "scope": s} for s in scopes]
     anywhere = on_send + [{"method": m, "scope": "all"} for m in READS]
+    bursts: list[dict[str, Value]] = [{"method": "", "scope": s, "times": n} for s in scopes for n in (2, 6, 20)]
     commits = [*COMMON_COMMITS, *COMMON_COMMITS, *RARE_COMMITS]
     kills: list[dict[str, Value]] = [{"at": at, "side": side} for at in commits for side in SIDES]
     reorgs: list[dict[str, Value]] = [
@@ -79,14 +80,14 @@ def _variants() -> dict[str, tuple[int, list[dict[str, Value]]]]:
         for fate in ("gone", "back", "elsewhere")
     ]
     return {
-        "reply lost before": (9, anywhere),
+        "reply lost before": (9, [*anywhere, *bursts]),
         "reply lost after": (9, anywhere),
         "duplicate delivery": (5, on_send),
         "duplicate reply": (5, anywhere),
         "late reply": (4, anywhere),
         "reply after the time-out": (3, on_send),
-        "429": (5, [d | {"retry_after": r} for d in anywhere for r in ("", "1", "soon")]),
-        "5xx": (5, [d | {"status": s} for d in anywhere for s in (500, 502, 503)]),
+        "429": (5, [d | {"retry_after": r} for d in [*anywhere, *bursts] for r in ("", "1", "soon")]),
+        "5xx": (5, [d | {"status": s} for d in [*anywhere, *bursts] for s in (500, 502, 503)]),
         "half-open": (4, anywhere),
         "truncated": (5, anywhere),
         "garbage": (5, anywhere),

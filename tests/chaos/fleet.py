@@ -10,12 +10,14 @@ import socket
 import struct
 import subprocess
 import sys
+import time
 from dataclasses import asdict
 from types import TracebackType
 
 from tests.chaos.worker import Place
 
 Json = dict[str, object]
+GONE_S = 5.0
 HUNG_S = 60.0  # no cycle takes as long, whatever the network does
 
 
@@ -63,9 +65,21 @@ class Life:
             os.kill(self.pid, signal.SIGKILL)
 
     def close(self) -> None:
+        """Gone for good: what it had locked is free then."""
         self.kill()
+        deadline = time.monotonic() + GONE_S
+        while _exists(self.pid) and time.monotonic() < deadline:
+            time.sleep(0.001)
         self._reader.close()
         self._channel.close()
+
+
+def _exists(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 class Fleet:

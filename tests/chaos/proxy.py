@@ -33,7 +33,7 @@ PLACE = {
 
 @dataclass
 class Rule:
-    """What happens to the next request for ``method`` ("" is any). ``met`` counts how often it did."""
+    """What happens to the next request for ``method`` ("" is any), ``times`` times. ``met`` counts."""
 
     kind: str
     method: str = ""
@@ -41,6 +41,7 @@ class Rule:
     status: int = 0
     retry_after: str = ""
     delay_s: float = 0.0
+    times: int = 1
     met: int = 0
 
 
@@ -133,8 +134,9 @@ class Proxy:
         with self._lock:
             for rule in self._rules:
                 if not rule.method or rule.method in methods:
-                    self._rules.remove(rule)
                     rule.met += 1
+                    if rule.met >= rule.times:
+                        self._rules.remove(rule)
                     return rule
         return None
 

@@ -87,6 +87,7 @@ def network(stage: Stage, fault: Fault) -> Script:
         status=429 if fault.kind == "429" else int(detail.get("status", 0)),
         retry_after=str(detail.get("retry_after", "")),
         delay_s=delay_s,
+        times=int(detail.get("times", 1)),
     )
     both = detail["scope"] == "all" and method not in READS
     rules = [(proxy, replace(model)) for proxy in (stage.proxies if both else stage.proxies[:1])]
@@ -95,6 +96,8 @@ def network(stage: Stage, fault: Fault) -> Script:
     try:
         while not any(rule.met for _, rule in rules):
             yield
+        if model.times > 1:
+            yield from until("mined")
         return True
     finally:
         for proxy, rule in rules:

@@ -46,7 +46,7 @@ from agent.risk.limits import Bounds
 from agent.runtime.aftermath import settle
 from agent.runtime.cycle import Desk
 from agent.runtime.see import Eye
-from agent.runtime.supervisor import ODD_ANSWERS, recover
+from agent.runtime.supervisor import ODD_ANSWERS, on_next_heads, recover
 from agent.tx.channel import Channel
 from agent.tx.errand import Errand
 from agent.tx.executor import Hedge, Intent, find_intent
@@ -69,7 +69,8 @@ RESCUE_WEI, NORMAL_WEI = 5 * 10**16, 2 * 10**16  # budgets that a spike exceeds
 CONFIRM_DEPTH = 4  # deeper than any reorganisation of the storm
 LIFE_S = 600
 HEAD_AGE_S = 300
-LOCKED, HALTED = 2, 5  # exit codes, as the command line's
+LOCKED = 2  # exit codes, as the command line's
+CRASHED = 70
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,11 +275,12 @@ class Agent:
         return ""
 
     def _cycle(self, wanted: Sequence[tuple[int, str]]) -> None:
-        block = latest(self.rpc, HEAD_AGE_S, self.clock())
         if not self.recovered:
-            recover(self.desk, block)
+            for attempt in on_next_heads():
+                with attempt:
+                    recover(self.desk, self._look())
             self.recovered = True
-        sender = self.sender
+        block, sender = self._look(), self.sender
         settle(self.desk.eye, self.desk.account, sender, self.record, sender.observe(block))
         if not sender.is_delegated():
             try:
@@ -289,6 +291,9 @@ class Agent:
         due = self._due(wanted, block)
         if due:
             self._act(*due[0], block)
+
+    def _look(self) -> Block:
+        return latest(self.rpc, HEAD_AGE_S, self.clock())
 
     def _due(self, wanted: Sequence[tuple[int, str]], block: Block) -> list[tuple[int, Urgency]]:
         """What is missing at this block, the most urgent first."""
@@ -405,9 +410,9 @@ def live(place: Place, channel: socket.socket) -> int:
         except JournalLocked as error:
             told, code = told | {"locked": True, "error": error.message}, LOCKED
         except EvenkeelError as error:
-            told, code = told | {"ended": error.code, "error": error.message}, error.exit_code or HALTED
+            told, code = told | {"ended": error.code, "error": error.message}, error.exit_code
         except Exception as error:  # noqa: BLE001 - a crash is a finding: it is told, then it is a death
-            told, code = told | {"ended": "crash", "error": repr(error)}, 70
+            told, code = told | {"ended": "crash", "error": repr(error)}, CRASHED
             import traceback
 
             told["trace"] = traceback.format_exc()[-2500:]
@@ -415,7 +420,7 @@ def live(place: Place, channel: socket.socket) -> int:
             told["signer"] = agent.signer.met
             disk.before("")
         told["disk"] = int("cannot be written" in str(told["error"]))
-        _say(channel, told | {"done": True})
+        _say(channel, told | {"done": True, "code": code})
         if code:
             return code
     return 0
@@ -440,7 +445,7 @@ def zygote(control: socket.socket) -> None:
             control.close()
             fields = json.loads(message)
             place = Place(**fields | {"urls": tuple(fields["urls"])})
-            code = 70
+            code = CRASHED
             try:
                 code = live(place, socket.socket(fileno=handles[0]))
             finally:

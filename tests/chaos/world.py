@@ -100,7 +100,8 @@ class World:
         nonce = quantity(self.node.request("eth_getTransactionCount", self.account, "latest"))
         fields = {"from": self.account, "to": self.keeper, "value": "0x1", "gas": hex(60_000)}
         fields |= {"nonce": hex(nonce), "maxPriorityFeePerGas": hex(HIGH_TIP_WEI)}
-        fields |= {"maxFeePerGas": hex(4 * HIGH_TIP_WEI + 2 * self.fee_wei)}
+        base = max(self.fee_wei, quantity(self.node.block()["baseFeePerGas"]))
+        fields |= {"maxFeePerGas": hex(4 * HIGH_TIP_WEI + 2 * base)}
         try:
             self.node.request("eth_sendTransaction", fields)
         except RpcRejected:
@@ -119,7 +120,7 @@ class World:
         return self.gate.integer("balanceOf", self.keeper) > 0
 
     def _keeper_sends(self, data: bytes) -> None:
-        base = max(self.fee_wei, CALM_FEE_WEI)
+        base = max(self.fee_wei, quantity(self.node.block()["baseFeePerGas"]))
         self.chain.submit(
             self.keeper, self.gate.address, data, tip_wei=2 * HIGH_TIP_WEI, gas=200_000, base_fee_wei=2 * base
         )
