@@ -3,6 +3,7 @@
 #   make test    every test, forge's included
 PYTHON ?= python3
 SEED ?= 7
+FAULTS ?= 2000
 BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
@@ -19,7 +20,7 @@ test: setup
 	$(BIN)/python -m scripts.front test -- $(BIN)/pytest $(ARGS)
 
 chaos: setup
-	$(BIN)/python -m scripts.front chaos -- $(BIN)/pytest tests/chaos $(ARGS)
+	$(BIN)/python -m tests.chaos --seed $(SEED) --faults $(FAULTS) --out out/chaos
 
 check: setup
 	$(BIN)/python -m scripts.front check -- sh -c '$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports'

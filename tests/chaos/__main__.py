@@ -27,8 +27,12 @@ def main(argv: list[str]) -> int:
     (given.out / "summary.json").write_text(json.dumps(told, indent=2) + "\n")
     if sys.stderr.isatty():
         print(file=sys.stderr)
-    short = {key: told[key] for key in ("faults", "intents", "lost", "doubled", "stranded", "operator_actions")}
-    print(f"chaos: seed {told['seed']}, {', '.join(f'{v} {k}' for k, v in short.items())}, {told['seconds']} s")
+    short = {
+        key: told[key] for key in ("faults", "intents", "lost", "doubled", "stranded", "operator_actions")
+    }
+    print(
+        f"chaos: seed {told['seed']}, {', '.join(f'{v} {k}' for k, v in short.items())}, {told['seconds']} s"
+    )
     for trouble in told["troubles"]:  # type: ignore[attr-defined]
         print(f"  {trouble}", file=sys.stderr)
     return 0 if told["passed"] else 1

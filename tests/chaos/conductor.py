@@ -23,12 +23,14 @@ from tests.chaos.world import CALM_FEE_WEI, CHAIN_ID, DEEP, World, running
 
 SETTLE_BLOCKS = 40
 CHECKPOINT = 60  # faults between two spells of calm
-MAX_ACTIVE, MAX_KILLS = 5, 8  # scripts at a time; kills wait for their place in the program
+LAYOUTS = ((2, False), (1, False), (1, True))  # public endpoints, and whether there is a private one
+MAX_ACTIVE, MAX_KILLS = 3, 5  # scripts at a time; kills wait for their place in the program
 PATIENCE = 60  # blocks a script is given to meet the agent
 OUTSTANDING = 2  # marks wanted at a time
 URGENCIES = ("housekeeping", "normal", "normal", "rescue")
 RPC_TIMEOUT_S = 0.5
 NEEDS_A_PERSON = (2, 5)  # exit codes after which the unit in deploy/ does not start it again
+BUILT_BY_US = 0.4  # share of blocks by the builder whom the private endpoint serves
 MAX_STEPS_PER_FAULT = 12
 RESTARTS = 8  # in a row, in calm weather: then a person would be needed
 
@@ -60,9 +62,10 @@ class Tally:
 
     @property
     def is_clean(self) -> bool:
-        return not (
-            self.lost or self.doubled or self.stranded or self.operator_actions or self.crashes
-        ) and not self.troubles
+        return (
+            not (self.lost or self.doubled or self.stranded or self.operator_actions or self.crashes)
+            and not self.troubles
+        )
 
 
 @dataclass
@@ -80,9 +83,12 @@ class Act:
     ) -> None:
         self.world = world
         self.fleet = fleet
-        self.proxies = [Proxy(world.node.url), Proxy(world.node.url)]
+        public, has_relay = LAYOUTS[act % len(LAYOUTS)]
+        self.proxies = [Proxy(world.node.url) for _ in range(public)]
+        self.relays = [Proxy(world.node.url, is_relay=True)] if has_relay else []
         self.place = Place(
             tuple(proxy.url for proxy in self.proxies),
+            "".join(relay.url for relay in self.relays),
             str(folder / "journal.db"),
             str(world.keystore),
             world.executor.address,
@@ -125,7 +131,9 @@ class Act:
         return next(self._serial)
 
     def raws(self) -> dict[str, str]:
-        return self.proxies[0].raws | self.proxies[1].raws
+        return {
+            tx_hash: raw for proxy in [*self.proxies, *self.relays] for tx_hash, raw in proxy.raws.items()
+        }
 
     def order(self) -> Json:
         """A wake-up in calm weather."""
@@ -155,7 +163,7 @@ class Act:
         return self.tally
 
     def close(self) -> None:
-        for proxy in self.proxies:
+        for proxy in [*self.proxies, *self.relays]:
             proxy.close()
 
     def _warm_up(self) -> None:
@@ -208,7 +216,13 @@ class Act:
         self._cue("mine")
         if "gate" not in self.held:
             self.world.open_gate()
+        before = set(self.world.pool()) if self.relays else set()
+        for relay in self.relays:
+            if self._dice.random() < BUILT_BY_US:
+                self.world.offer(relay.kept[-2:])
         self.world.mine()
+        if self.relays:
+            self.world.forget(set(self.world.pool()) - before)
         self._tell_views()
         self._cue("mined")
         self._tell_views()

@@ -49,8 +49,11 @@ RARE_COMMITS = (
     "save:abandoned",
     "append:refused",
 )
+COMMITS = (*COMMON_COMMITS, *RARE_COMMITS)
 SIDES = ("before", "after")
 MAX_REORG = 3
+ODD_WORDS = "the transaction is where transactions go"
+RATE_WORDS = "rate limit exceeded: 5 requests per second"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +74,10 @@ def _variants() -> dict[str, tuple[int, list[dict[str, Value]]]]:
     scopes = ("all", "one")
     on_send: list[dict[str, Value]] = [{"method": SEND, "scope": s} for s in scopes]
     anywhere = on_send + [{"method": m, "scope": "all"} for m in READS]
-    bursts: list[dict[str, Value]] = [{"method": "", "scope": s, "times": n} for s in scopes for n in (2, 6, 20)]
-    commits = [*COMMON_COMMITS, *COMMON_COMMITS, *RARE_COMMITS]
-    kills: list[dict[str, Value]] = [{"at": at, "side": side} for at in commits for side in SIDES]
+    bursts: list[dict[str, Value]] = [
+        {"method": "", "scope": s, "times": n} for s in scopes for n in (2, 6, 20)
+    ]
+    kills: list[dict[str, Value]] = [{"at": at, "side": side} for at in COMMITS for side in SIDES]
     reorgs: list[dict[str, Value]] = [
         {"depth": depth, "fate": fate}
         for depth in range(1, MAX_REORG + 1)
@@ -94,6 +98,8 @@ def _variants() -> dict[str, tuple[int, list[dict[str, Value]]]]:
         "accepted but 'already known'": (4, _said(("ALREADY_KNOWN",))),
         "accepted but 'nonce too low'": (4, _said(("NONCE_TOO_LOW",))),
         "accepted but 'underpriced'": (4, _said(("REPLACEMENT_UNDERPRICED",))),
+        "accepted, in words nobody knows": (3, [{"method": SEND, "scope": "all", "words": ODD_WORDS}]),
+        "rate limit in JSON-RPC": (4, [d | {"words": RATE_WORDS} for d in anywhere]),
         "refused": (6, _said(("UNDERPRICED", "DELEGATED_IN_FLIGHT", "INSUFFICIENT_FUNDS", "OTHER"))),
         "lagging node": (6, [{"depth": d, "for": n} for d in (1, 2, 3) for n in (1, 2, 4)]),
         "disagreeing node": (

@@ -64,8 +64,11 @@ class View:
 class Proxy:
     """One endpoint in front of the node at ``target``."""
 
-    def __init__(self, target: str) -> None:
+    def __init__(self, target: str, *, is_relay: bool = False) -> None:
+        """``is_relay``: what is sent is taken and ``kept`` from the node; somebody may deliver it."""
         parts = urlsplit(target)
+        self._is_relay = is_relay
+        self.kept: list[str] = []
         self._target = (parts.hostname or "", parts.port or 80)
         self._lock = threading.Lock()
         self._rules: list[Rule] = []
@@ -128,7 +131,7 @@ class Proxy:
         for item in items:
             if item["method"] == SEND:
                 raw = str(item["params"][0])  # type: ignore[index]
-                self.raws["0x" + keccak(bytes.fromhex(raw[2:])).hex()] = raw
+                self.raws[_hash(raw)] = raw
 
     def _take(self, methods: set[str]) -> Rule | None:
         with self._lock:
@@ -142,6 +145,10 @@ class Proxy:
 
     def _forward(self, upstream: HTTPConnection, asked: Json | list[Json]) -> bytes:
         view = self.view
+        if self._is_relay and isinstance(asked, dict) and asked["method"] == SEND:
+            raw = str(asked["params"][0])  # type: ignore[index]
+            self.kept.append(raw)
+            return json.dumps(_result(asked, _hash(raw))).encode()
         if view is None:
             return _post(upstream, asked)
         items = asked if isinstance(asked, list) else [asked]
@@ -200,8 +207,11 @@ class Proxy:
         return self._refused(client, upstream, asked, rule)
 
     def _refused(self, client: socket.socket, _u: HTTPConnection, asked: Json, rule: Rule) -> bool:
-        error = {"code": -32000, "message": rule.words}
-        client.sendall(_http(json.dumps({"jsonrpc": "2.0", "id": asked["id"], "error": error}).encode()))
+        client.sendall(_http(_error(asked, -32000, rule.words)))
+        return True
+
+    def _limited(self, client: socket.socket, _u: HTTPConnection, asked: Json, rule: Rule) -> bool:
+        client.sendall(_http(_error(asked, -32005, rule.words)))
         return True
 
 
@@ -221,8 +231,14 @@ FATES: dict[str, Fate] = {
     "accepted but 'already known'": Proxy._said_after,
     "accepted but 'nonce too low'": Proxy._said_after,
     "accepted but 'underpriced'": Proxy._said_after,
+    "accepted, in words nobody knows": Proxy._said_after,
     "refused": Proxy._refused,
+    "rate limit in JSON-RPC": Proxy._limited,
 }
+
+
+def _hash(raw: str) -> str:
+    return "0x" + keccak(bytes.fromhex(raw[2:])).hex()
 
 
 # --- HTTP ------------------------------------------------------------------------------------------
@@ -248,6 +264,12 @@ def _http(content: bytes, status: int = 200, extra: str = "", kind: str = "appli
 def _post(upstream: HTTPConnection, asked: Json | list[Json]) -> bytes:
     upstream.request("POST", "/", json.dumps(asked), {"Content-Type": "application/json"})
     return upstream.getresponse().read()
+
+
+def _error(asked: Json | list[Json], code: int, words: str) -> bytes:
+    """To a batch as a whole, too: nodes answer one with a single error."""
+    number = None if isinstance(asked, list) else asked["id"]
+    return json.dumps({"jsonrpc": "2.0", "id": number, "error": {"code": code, "message": words}}).encode()
 
 
 def _reset(client: socket.socket) -> bool:

@@ -27,6 +27,7 @@ class Stage(Protocol):
     world: World
     fleet: Fleet
     proxies: list[Proxy]
+    relays: list[Proxy]
     place: Place
     second_place: Place
     main: Life | None
@@ -90,7 +91,8 @@ def network(stage: Stage, fault: Fault) -> Script:
         times=int(detail.get("times", 1)),
     )
     both = detail["scope"] == "all" and method not in READS
-    rules = [(proxy, replace(model)) for proxy in (stage.proxies if both else stage.proxies[:1])]
+    hit = [*stage.proxies, *stage.relays] if both else stage.proxies[:1]
+    rules = [(proxy, replace(model)) for proxy in hit]
     for proxy, rule in rules:
         proxy.add(rule)
     try:
@@ -256,7 +258,11 @@ def wall_clock(stage: Stage, fault: Fault) -> Script:
 
 def kill(stage: Stage, fault: Fault) -> Script:
     number = stage.serial()
-    stage.kills[number] = {"id": str(number), "at": str(fault.detail["at"]), "side": str(fault.detail["side"])}
+    stage.kills[number] = {
+        "id": str(number),
+        "at": str(fault.detail["at"]),
+        "side": str(fault.detail["side"]),
+    }
     try:
         while number not in stage.fired:
             yield
@@ -362,7 +368,7 @@ def signer_out(stage: Stage, fault: Fault) -> Script:
                 stage.mood = ""
 
 
-_OTHERS: dict[str, Callable[[Stage, Fault], Script]] = {
+SCRIPTS: dict[str, Callable[[Stage, Fault], Script]] = {
     "lagging node": other_view,
     "disagreeing node": other_view,
     "reorg of a success": reorg_of_success,
@@ -391,4 +397,4 @@ _OTHERS: dict[str, Callable[[Stage, Fault], Script]] = {
 
 def begin(stage: Stage, fault: Fault) -> Script:
     """The script of a fault, not started yet."""
-    return _OTHERS.get(fault.kind, network)(stage, fault)
+    return SCRIPTS.get(fault.kind, network)(stage, fault)

@@ -48,7 +48,7 @@ from agent.runtime.cycle import Desk
 from agent.runtime.see import Eye
 from agent.runtime.supervisor import ODD_ANSWERS, on_next_heads, recover
 from agent.tx.channel import Channel
-from agent.tx.errand import Errand
+from agent.tx.errand import Errand, Route
 from agent.tx.executor import Hedge, Intent, find_intent
 from agent.tx.fees import FeePolicy
 from agent.tx.ladder import Rung, Seal
@@ -66,6 +66,7 @@ GWEI = 10**9
 MINT = keccak(text="mint(address,uint256)")[:4]
 BALANCE_OF = keccak(text="balanceOf(address)")[:4]
 RESCUE_WEI, NORMAL_WEI = 5 * 10**16, 2 * 10**16  # budgets that a spike exceeds
+PRIVATE_FOR = {"private_for_housekeeping": 4, "private_for_normal": 2, "private_for_rescue": 1}
 CONFIRM_DEPTH = 4  # deeper than any reorganisation of the storm
 LIFE_S = 600
 HEAD_AGE_S = 300
@@ -75,9 +76,10 @@ CRASHED = 70
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where everything is. Travels to the worker as JSON."""
+    """Where everything is. Travels to the worker as JSON. The first of ``urls`` is read from."""
 
     urls: tuple[str, ...]
+    relay: str  # a private endpoint; empty for none
     journal: str
     keystore: str
     executor: str
@@ -236,10 +238,13 @@ class Agent:
         journal = MortalJournal(self.database, reaper)
         self.record = MortalRecord(self.database, reaper)
         rpcs = [MortalRpc(url, place.timeout_s, reaper) for url in place.urls]
+        channels = [Channel(rpc) for rpc in rpcs]
+        if place.relay:
+            channels.append(Channel(MortalRpc(place.relay, place.timeout_s, reaper), Route.PRIVATE))
         self.rpc = rpcs[0]
         chain = ChainId(place.chain_id)
         fees = FeePolicy(NORMAL_WEI, max_rescue_cost_wei=RESCUE_WEI)
-        policy = LanePolicy(fees, confirm_depth=CONFIRM_DEPTH, ladder_rungs=2)
+        policy = LanePolicy(fees, confirm_depth=CONFIRM_DEPTH, ladder_rungs=2, **PRIVATE_FOR)
         self.sender = Sender(
             self.rpc,
             self.signer,
@@ -247,7 +252,7 @@ class Agent:
             chain,
             parse_address(place.executor),
             policy,
-            [Channel(rpc) for rpc in rpcs],
+            channels,
             Seal("of the storm"),
         )
         eye = Eye(self.rpc, chain, ())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -83,9 +83,13 @@ class World:
     def evict(self) -> list[str]:
         """Take the account's transactions out of the pool; their hashes."""
         hashes = self.pool()
+        self.forget(hashes)
+        return hashes
+
+    def forget(self, hashes: Iterable[str]) -> None:
+        """The pool has never seen these."""
         for tx_hash in hashes:
             self.node.request("anvil_dropTransaction", tx_hash)
-        return hashes
 
     def offer(self, raws: Sequence[str]) -> None:
         """Somebody hands these to the node; it may refuse them."""
@@ -114,7 +118,9 @@ class World:
 
     def open_gate(self) -> None:
         if self.is_shut() and not self._waiting(self.keeper):
-            self._keeper_sends(self.gate.encode("transfer", sink(0), self.gate.integer("balanceOf", self.keeper)))
+            self._keeper_sends(
+                self.gate.encode("transfer", sink(0), self.gate.integer("balanceOf", self.keeper))
+            )
 
     def is_shut(self) -> bool:
         return self.gate.integer("balanceOf", self.keeper) > 0
@@ -205,6 +211,8 @@ def running(anvil: Path, folder: Path) -> Iterator[World]:
         if not keystore.exists():
             from json import dumps
 
-            keystore.write_text(dumps(create_keyfile_json(KEY, PASSWORD.encode(), kdf="pbkdf2", iterations=10)))
+            keystore.write_text(
+                dumps(create_keyfile_json(KEY, PASSWORD.encode(), kdf="pbkdf2", iterations=10))
+            )
             keystore.chmod(0o600)
         yield World(node, chain, executor, token, gate, account.lower(), keeper.lower(), keystore)
