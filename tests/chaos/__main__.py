@@ -1,7 +1,7 @@
 """The storm: ``python -m tests.chaos --seed 7 --faults 2000 --out out/chaos``.
 
-Exit code 1 if anything was lost, doubled or stranded, if a person would have been needed, if a process crashed,
-or if a kind of fault never met the agent.
+Exit code 1 if anything was lost, doubled or stranded, if a person would have been needed, if a process
+crashed, or if a kind of fault never met the agent.
 """
 
 from __future__ import annotations

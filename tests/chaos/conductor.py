@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import random
 import threading
-from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from tests.chaos.fault import Fault, plan
 from tests.chaos.fleet import Fleet, Json, Life
 from tests.chaos.proxy import Proxy
 from tests.chaos.script import Script, begin
+from tests.chaos.tally import Tally
 from tests.chaos.worker import Place
 from tests.chaos.world import CALM_FEE_WEI, CHAIN_ID, DEEP, World, running
 
@@ -36,40 +36,9 @@ RESTARTS = 8  # in a row, in calm weather: then a person would be needed
 
 
 @dataclass
-class Tally:
-    """What an act came to. ``troubles`` say in words what was not as it should be."""
+class Begun:
+    """A script on the stage, since which step."""
 
-    faults: int = 0
-    by_kind: Counter[str] = field(default_factory=Counter)
-    kills: Counter[str] = field(default_factory=Counter)  # by commit and side
-    intents: int = 0
-    wanted: int = 0
-    lost: int = 0
-    doubled: int = 0
-    stranded: int = 0
-    operator_actions: int = 0
-    crashes: int = 0
-    blocks: int = 0
-    starts: int = 0
-    settle_blocks: list[int] = field(default_factory=list)
-    halts: Counter[str] = field(default_factory=Counter)
-    troubles: list[str] = field(default_factory=list)
-
-    def add(self, other: Tally) -> None:
-        for name in vars(self):
-            mine, theirs = getattr(self, name), getattr(other, name)
-            setattr(self, name, mine + theirs)
-
-    @property
-    def is_clean(self) -> bool:
-        return (
-            not (self.lost or self.doubled or self.stranded or self.operator_actions or self.crashes)
-            and not self.troubles
-        )
-
-
-@dataclass
-class Running:
     fault: Fault
     script: Script
     since: int
@@ -99,8 +68,7 @@ class Act:
             RPC_TIMEOUT_S,
             sabotage,
         )
-        fields = vars_of(self.place)
-        self.second_place = Place(**fields | {"journal": str(folder / "second.db")})
+        self.second_place = replace(self.place, journal=str(folder / "second.db"))
         self.has_second = False
         self.main: Life | None = None
         self.second: Life | None = None
@@ -118,7 +86,7 @@ class Act:
         self._dice = random.Random(f"{seed}.{act}.work")
         self._plan: Iterator[Fault] = plan(seed, act)
         self._next: Fault | None = None
-        self._running: list[Running] = []
+        self._running: list[Begun] = []
         self._wanted: list[tuple[int, str]] = []  # everything, ever
         self._window: list[tuple[int, str]] = []  # what could still be undone, or is not done
         self._done_at: dict[int, int] = {}
@@ -185,21 +153,21 @@ class Act:
     def _begin(self, fault: Fault) -> None:
         script = begin(self, fault)
         next(script)
-        self._running.append(Running(fault, script, self._step))
+        self._running.append(Begun(fault, script, self._step))
 
     def _cue(self, phase: str) -> None:
         """Go on with every script."""
-        for running in list(self._running):
+        for begun in list(self._running):
             try:
-                running.script.send(phase)
+                begun.script.send(phase)
             except StopIteration as done:
-                self._running.remove(running)
+                self._running.remove(begun)
                 if done.value:
-                    self._count(running.fault)
+                    self._count(begun.fault)
                 continue
-            if self._step - running.since > PATIENCE:
-                running.script.close()
-                self._running.remove(running)
+            if self._step - begun.since > PATIENCE:
+                begun.script.close()
+                self._running.remove(begun)
 
     def _count(self, fault: Fault) -> None:
         self.tally.faults += 1
@@ -299,8 +267,8 @@ class Act:
 
     def _settle(self) -> bool:
         """No more faults: everything wanted is done and nothing is left within SETTLE_BLOCKS."""
-        for running in self._running:
-            running.script.close()
+        for begun in self._running:
+            begun.script.close()
         self._running, self._next = [], None
         self.kills.clear()
         self.world.fee_wei = CALM_FEE_WEI
@@ -357,10 +325,6 @@ class Act:
                 f"{sum(marks.values())} marks on chain, but {sum(executions.values())} executions"
             )
         self.tally.troubles = self.troubles
-
-
-def vars_of(place: Place) -> dict[str, object]:
-    return {name: getattr(place, name) for name in place.__dataclass_fields__}
 
 
 def act(

@@ -138,7 +138,7 @@ KINDS = tuple(_variants())
 
 
 def plan(seed: int, act: int) -> Iterator[Fault]:
-    """Endless: every kind once, then rounds of all by weight; a kind's variants take turns. The seed shuffles."""
+    """Endless: every kind once, then rounds by weight; a kind's variants take turns. The seed shuffles."""
     dice = random.Random(f"{seed}.{act}")
     variants = _variants()
     turns = {}

@@ -88,7 +88,7 @@ class Fleet:
     def __enter__(self) -> Fleet:
         ours, theirs = socket.socketpair()
         theirs.set_inheritable(True)
-        command = [sys.executable, "-m", "tests.chaos.worker", str(theirs.fileno())]
+        command = [sys.executable, "-m", "tests.chaos.zygote", str(theirs.fileno())]
         quiet = None if os.environ.get("CHAOS_LOG") else subprocess.DEVNULL
         self._process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=quiet, stderr=quiet, pass_fds=[theirs.fileno()]

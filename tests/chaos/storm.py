@@ -15,8 +15,9 @@ from pathlib import Path
 
 from agent.errors import EvenkeelError
 from agent.sim.toolchain import install
-from tests.chaos.conductor import Tally, act
+from tests.chaos.conductor import act
 from tests.chaos.fault import COMMITS, KINDS, SIDES, acts, digest
+from tests.chaos.tally import Tally
 
 PER_ACT = 200
 ENOUGH_FOR_ALL = 2_000  # faults in which every kind and every commit must come up
