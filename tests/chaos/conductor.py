@@ -13,7 +13,8 @@ from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
 
-from tests.chaos.fault import Fault, plan
+from tests.chaos.audit import audit
+from tests.chaos.fault import RARE_COMMITS, Fault, plan
 from tests.chaos.fleet import Fleet, Json, Life
 from tests.chaos.proxy import Proxy
 from tests.chaos.script import Script, begin
@@ -24,8 +25,8 @@ from tests.chaos.world import CALM_FEE_WEI, CHAIN_ID, DEEP, World, running
 SETTLE_BLOCKS = 40
 CHECKPOINT = 60  # faults between two spells of calm
 LAYOUTS = ((2, False), (1, False), (1, True))  # public endpoints, and whether there is a private one
-MAX_ACTIVE, MAX_KILLS = 3, 5  # scripts at a time; kills wait for their place in the program
-PATIENCE = 60  # blocks a script is given to meet the agent
+ROOM = {"fault": 3, "kill": 5, "rare kill": 8}  # scripts at a time; kills wait until their place comes up
+PATIENCE = {"fault": 60, "kill": 60, "rare kill": 400}  # blocks a script is given to meet the agent
 OUTSTANDING = 2  # marks wanted at a time
 URGENCIES = ("housekeeping", "normal", "normal", "rescue")
 RPC_TIMEOUT_S = 0.5
@@ -115,7 +116,7 @@ class Act:
         next_calm = CHECKPOINT
         limit = faults * MAX_STEPS_PER_FAULT + 200
         while self.tally.faults < faults and self._step < limit:
-            self._arm(faults)
+            self._arm()
             self._block()
             told(self.tally.faults)
             if self.tally.faults >= next_calm:
@@ -138,14 +139,13 @@ class Act:
         for _ in range(6):
             self._block()
 
-    def _arm(self, faults: int) -> None:
+    def _arm(self) -> None:
         """Take faults from the plan while there is room for them."""
-        while self.tally.faults + len(self._running) < faults + MAX_ACTIVE:
+        while True:
             fault = self._next or next(self._plan)
             self._next = None
-            is_kill = fault.kind.startswith("kill at a commit")
-            same = [r for r in self._running if r.fault.kind.startswith("kill at a commit") == is_kill]
-            if len(same) >= (MAX_KILLS if is_kill else MAX_ACTIVE):
+            sort = _sort(fault)
+            if sum(_sort(begun.fault) == sort for begun in self._running) >= ROOM[sort]:
                 self._next = fault
                 return
             self._begin(fault)
@@ -165,7 +165,7 @@ class Act:
                 if done.value:
                     self._count(begun.fault)
                 continue
-            if self._step - begun.since > PATIENCE:
+            if self._step - begun.since > PATIENCE[_sort(begun.fault)]:
                 begun.script.close()
                 self._running.remove(begun)
 
@@ -266,20 +266,32 @@ class Act:
     # --- calm ------------------------------------------------------------------------------------------
 
     def _settle(self) -> bool:
-        """No more faults: everything wanted is done and nothing is left within SETTLE_BLOCKS."""
+        """No more faults: everything wanted is done and nothing is left within SETTLE_BLOCKS.
+
+        Kills that wait for their place wait through the calm.
+        """
+        waiting = [begun for begun in self._running if _sort(begun.fault) != "fault"]
         for begun in self._running:
-            begun.script.close()
+            if begun not in waiting:
+                begun.script.close()
         self._running, self._next = [], None
-        self.kills.clear()
+        kills, self.kills = self.kills, {}
         self.world.fee_wei = CALM_FEE_WEI
-        starts = self.tally.starts
         if self.has_second and self.second is None:
             self.second = self.fleet.start(self.second_place)
+        is_settled = self._calm()
+        if self.second is not None:
+            self.second.close()
+        self.second, self.second_last = None, {}
+        self._running, self.kills = waiting, kills
+        return is_settled
+
+    def _calm(self) -> bool:
+        starts = self.tally.starts
         for blocks in range(SETTLE_BLOCKS + 1):
             self._block()
             if self._is_settled():
                 self.tally.settle_blocks.append(blocks)
-                self._end_second()
                 return True
             if self.tally.starts - starts > RESTARTS:
                 self.tally.operator_actions += 1
@@ -293,13 +305,7 @@ class Act:
             f"not settled after {SETTLE_BLOCKS} blocks at block {self.world.node.block_number()}: "
             f"{left} errands, {len(pool)} in the pool, missing {missing}, it says {self.last}"
         )
-        self._end_second()
         return False
-
-    def _end_second(self) -> None:
-        if self.second is not None:
-            self.second.close()
-        self.second, self.second_last = None, {}
 
     def _is_settled(self) -> bool:
         told = [self.last] + ([self.second_last] if self.second is not None else [])
@@ -324,7 +330,17 @@ class Act:
             self.troubles.append(
                 f"{sum(marks.values())} marks on chain, but {sum(executions.values())} executions"
             )
+        paths = [Path(self.place.journal), *([Path(self.second_place.journal)] if self.has_second else [])]
+        if not self.place.sabotage:
+            self.troubles += audit(paths, self.raws(), executions)
         self.tally.troubles = self.troubles
+
+
+def _sort(fault: Fault) -> str:
+    """What it shares room and patience with."""
+    if fault.kind != "kill at a commit":
+        return "fault"
+    return "rare kill" if fault.detail["at"] in RARE_COMMITS else "kill"
 
 
 def act(
