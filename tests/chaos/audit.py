@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -11,7 +12,12 @@ from sqlalchemy import select
 from agent.errors import EvenkeelError
 from agent.proof.database import Database
 from agent.proof.record import Entry, Record
-from agent.proof.schema import ATTEMPT
+from agent.proof.schema import ATTEMPT, OBSERVATION
+
+_FACTS = ("stage", "verdict", "tx_hash", "block_hash", "reason")
+_ACKNOWLEDGED = select(*(OBSERVATION.c[name] for name in _FACTS)).where(
+    OBSERVATION.c.is_reported, OBSERVATION.c.stage.is_not(None)
+)
 
 
 def audit(journals: Sequence[Path], left: Iterable[str], executed: Iterable[str]) -> list[str]:
@@ -25,11 +31,17 @@ def audit(journals: Sequence[Path], left: Iterable[str], executed: Iterable[str]
             with Database(path, time.time, read_only=True) as database:
                 with database.transaction() as connection:
                     known |= set(connection.execute(select(ATTEMPT.c.tx_hash)).scalars())
+                    done = Counter(tuple(row) for row in connection.execute(_ACKNOWLEDGED))
                 record = Record(database)
                 record.verify()
-                told |= {str(e.payload["intent_id"]) for e in _entries(record) if _is_executed(e)}
+                outcomes = [entry.payload for entry in _entries(record) if entry.kind == "outcome"]
         except EvenkeelError as error:
             wrong.append(f"{path.name}: {error.message}")
+            continue
+        told |= {str(outcome["intent_id"]) for outcome in outcomes if outcome["verdict"] == "executed"}
+        written = Counter(tuple(outcome[name] for name in _FACTS) for outcome in outcomes)
+        if forgotten := done - written:
+            wrong.append(f"{path.name}: acknowledged, and not in the record: {sorted(forgotten)[:3]}")
     if unwritten := set(left) - known:
         wrong.append(f"{len(unwritten)} transactions left that no journal has: {sorted(unwritten)[:3]}")
     if untold := set(executed) - told:
@@ -42,7 +54,3 @@ def _entries(record: Record) -> Iterator[Entry]:
     while entries := record.entries(after):
         yield from entries
         after = entries[-1].seq
-
-
-def _is_executed(entry: Entry) -> bool:
-    return entry.kind == "outcome" and entry.payload["verdict"] == "executed"

@@ -183,17 +183,17 @@ def foreign_nonce(stage: Stage, fault: Fault) -> Script:
 
 
 def gap(stage: Stage, fault: Fault) -> Script:
-    """Ours waits behind a foreign nonce whose block then goes away for good."""
-    depth = int(fault.detail["depth"])
+    """Ours goes out behind a foreign nonce, whose block then goes away for good."""
+    world, depth = stage.world, int(fault.detail["depth"])
     while True:
         yield from until("wake")
-        if stage.world.pool() or not stage.world.use_nonce():
+        if world.pool() or not world.use_nonce():
             continue
-        before = len(stage.raws())
-        yield from after("mined", depth)
+        for _ in range(depth):
+            world.mine()
         yield from until("mine")
-        stage.world.reorganise(depth, "gone", stage.raws())
-        if len(stage.raws()) > before:
+        if world.pool():
+            world.reorganise(depth, "gone", stage.raws())
             return True
 
 
