@@ -18,6 +18,7 @@ from tests.chaos.worker import Place
 from tests.chaos.world import CALM_FEE_WEI, GWEI, World
 
 Script = Generator[None, str, bool]
+GAP_BLOCKS = 12  # in which a gap has to be bridged
 LATE_S = 0.12  # well within the agent's time-out
 
 
@@ -176,6 +177,7 @@ def eviction(stage: Stage, fault: Fault) -> Script:
 
 
 def foreign_nonce(stage: Stage, fault: Fault) -> Script:
+    yield from _free(stage, "nonce")
     yield from until(str(fault.detail["when"]))
     while not stage.world.use_nonce():
         yield from until(str(fault.detail["when"]))
@@ -183,18 +185,26 @@ def foreign_nonce(stage: Stage, fault: Fault) -> Script:
 
 
 def gap(stage: Stage, fault: Fault) -> Script:
-    """Ours goes out behind a foreign nonce, whose block then goes away for good."""
+    """Ours goes out behind a foreign nonce, whose block then goes away for good. Nobody else fills it."""
     world, depth = stage.world, int(fault.detail["depth"])
-    while True:
-        yield from until("wake")
-        if world.pool() or not world.use_nonce():
-            continue
-        for _ in range(depth):
-            world.mine()
-        yield from until("mine")
-        if world.pool():
-            world.reorganise(depth, "gone", stage.raws())
-            return True
+    yield from _free(stage, "nonce")
+    with _holding(stage, "nonce"):
+        while True:
+            yield from until("wake")
+            if world.pool() or not world.use_nonce():
+                continue
+            for _ in range(depth):
+                world.mine()
+            used = world.nonce()
+            yield from until("mine")
+            if world.pool():
+                world.reorganise(depth, "gone", stage.raws())
+                break
+        for _ in range(GAP_BLOCKS):
+            yield from until("mined")
+            if world.nonce() >= used:
+                break
+        return True
 
 
 def fee_spike(stage: Stage, fault: Fault) -> Script:

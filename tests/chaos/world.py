@@ -101,7 +101,7 @@ class World:
 
     def use_nonce(self) -> bool:
         """Somebody else with the key sends a transaction at the account's next nonce; whether he could."""
-        nonce = quantity(self.node.request("eth_getTransactionCount", self.account, "latest"))
+        nonce = self.nonce()
         fields = {"from": self.account, "to": self.keeper, "value": "0x1", "gas": hex(60_000)}
         fields |= {"nonce": hex(nonce), "maxPriorityFeePerGas": hex(HIGH_TIP_WEI)}
         base = max(self.fee_wei, quantity(self.node.block()["baseFeePerGas"]))
@@ -136,6 +136,10 @@ class World:
     def pool(self) -> list[str]:
         """Hashes of the account's transactions that wait."""
         return self._waiting(self.account)
+
+    def nonce(self) -> int:
+        """The account's next one."""
+        return quantity(self.node.request("eth_getTransactionCount", self.account, "latest"))
 
     def _waiting(self, account: str) -> list[str]:
         content = cast(dict[str, dict[str, dict[str, dict[str, str]]]], self.node.request("txpool_content"))
