@@ -18,7 +18,6 @@ from tests.chaos.worker import Place
 from tests.chaos.world import CALM_FEE_WEI, GWEI, World
 
 Script = Generator[None, str, bool]
-GAP_BLOCKS = 12  # in which a gap has to be bridged
 LATE_S = 0.12  # well within the agent's time-out
 
 
@@ -200,10 +199,8 @@ def gap(stage: Stage, fault: Fault) -> Script:
             if world.pool():
                 world.reorganise(depth, "gone", stage.raws())
                 break
-        for _ in range(GAP_BLOCKS):
+        while world.nonce() < used:
             yield from until("mined")
-            if world.nonce() >= used:
-                break
         return True
 
 
