@@ -23,7 +23,7 @@ from tests.chaos.worker import Place
 from tests.chaos.world import CALM_FEE_WEI, CHAIN_ID, DEEP, World, running
 
 SETTLE_BLOCKS = 40
-CHECKPOINT = 60  # faults between two spells of calm
+CHECKPOINT, CALM_AFTER = 60, 80  # faults and blocks between two spells of calm
 LAYOUTS = ((2, False), (1, False), (1, True))  # public endpoints, and whether there is a private one
 ROOM = {"fault": 3, "kill": 5, "rare kill": 8}  # scripts at a time; kills wait until their place comes up
 PATIENCE = {"fault": 60, "kill": 60, "rare kill": 400}  # blocks a script is given to meet the agent
@@ -113,16 +113,16 @@ class Act:
     def run(self, faults: int, told: Callable[[int], None] = lambda _: None) -> Tally:
         """Inject ``faults``, then let it settle and count."""
         self._warm_up()
-        next_calm = CHECKPOINT
+        faults_at, step_at = CHECKPOINT, CALM_AFTER
         limit = faults * MAX_STEPS_PER_FAULT + 200
         while self.tally.faults < faults and self._step < limit:
             self._arm()
             self._block()
             told(self.tally.faults)
-            if self.tally.faults >= next_calm:
-                next_calm = self.tally.faults + CHECKPOINT
+            if self.tally.faults >= faults_at or self._step >= step_at:
                 if not self._settle():
                     break
+                faults_at, step_at = self.tally.faults + CHECKPOINT, self._step + CALM_AFTER
         if self.tally.faults < faults:
             self.troubles.append(f"only {self.tally.faults} of {faults} faults met the agent")
         if self._settle():
@@ -277,10 +277,10 @@ class Act:
         self._running, self._next = [], None
         kills, self.kills = self.kills, {}
         self.world.fee_wei = CALM_FEE_WEI
-        if self.has_second and self.second is None:
+        is_settled = self._calm()  # alone: nobody else clears up after it
+        if is_settled and self.has_second:
             self.second = self.fleet.start(self.second_place)
-        is_settled = self._calm()
-        if self.second is not None:
+            is_settled = self._calm()
             self.second.close()
         self.second, self.second_last = None, {}
         self._running, self.kills = waiting, kills
