@@ -19,6 +19,7 @@ from agent.planning.policy import Policy
 from agent.proof.database import Database
 from agent.proof.journal import Journal
 from agent.proof.record import Record
+from agent.proof.store import Store
 from agent.risk.limits import Bounds
 from agent.runtime.cycle import Desk
 from agent.runtime.see import Eye
@@ -146,9 +147,9 @@ def live_desk(config: Config) -> Iterator[tuple[Desk, Block]]:
     executor = config.executor.address or deployment.executor
     if executor is None:
         raise ConfigInvalid(key="executor.address", value=None, reason="a live run needs the executor")
-    with Database(config.run.journal, time.time) as database:
+    with Database(store_of(config), time.time) as database:
         journal = Journal(database)
-        _require_own(journal, dry, config.run.journal)
+        _require_own(journal, dry, database.path)
         sender = Sender(
             dry.eye.rpc,
             signer,
@@ -182,14 +183,14 @@ def channels_of(config: Config, rpc: Rpc) -> tuple[Channel, ...]:
     return (*private, *public)
 
 
-def _require_own(journal: Journal, desk: Desk, path: Path) -> None:
+def _require_own(journal: Journal, desk: Desk, place: str) -> None:
     """One journal tells one account's story. Raises ConfigInvalid when this one tells another's."""
     for chain_id, account in journal.lanes():
         if (chain_id, account) != (desk.eye.chain_id, desk.account):
             raise ConfigInvalid(
                 key="run.journal",
-                value=str(path),
-                reason=f"it is of {account} on chain {chain_id}; give this agent a file of its own",
+                value=place,
+                reason=f"it is of {account} on chain {chain_id}; give this agent a journal of its own",
             )
 
 
@@ -215,10 +216,22 @@ def heads_of(config: Config) -> Heads:
 
 
 def record_of(config: Config) -> Database:
-    """The journal's file, read-only: an agent may be running on it."""
-    return Database(config.run.journal, time.time, read_only=True)
+    """The journal, read-only: an agent may be running on it. Raises ConfigInvalid when there is none yet."""
+    return Database(store_of(config), time.time, read_only=True)
 
 
 def guest_of(config: Config) -> Database:
-    """The journal's file, to leave a request in: whoever holds the lane goes on holding it."""
-    return Database(config.run.journal, time.time, guest=True)
+    """The journal, to leave a request in: whoever holds the lane goes on holding it."""
+    return Database(store_of(config), time.time, guest=True)
+
+
+def store_of(config: Config) -> Path | Store:
+    """Where the journal is kept. Raises ConfigInvalid for an address that is none, or without its driver."""
+    if config.run.journal_url is None:
+        return config.run.journal
+    try:
+        from agent.proof.postgres import Postgres
+    except ImportError as error:
+        reason = "psycopg is not installed; pip install 'evenkeel[postgres]'"
+        raise ConfigInvalid(key="run.journal_url", value="...", reason=reason) from error
+    return Postgres(config.run.journal_url.get_secret_value())

@@ -8,6 +8,9 @@ import pytest
 
 from agent.sim.localnet import Localnet, running
 from agent.sim.toolchain import Toolchain, install
+from tests.postgres import kept, own_server, server
+
+__all__ = ["kept", "own_server", "server"]
 
 
 @pytest.fixture(scope="session")

@@ -101,6 +101,7 @@ class Lane:
     keystore: Path
     folder: Path
     agents: list[Agent] = field(default_factory=list)
+    keep: Callable[[Path], Database] = lambda path: Database(path, time.time)
 
     def agent(
         self,
@@ -115,7 +116,7 @@ class Lane:
     ) -> Agent:
         """Another process, as far as anybody can tell."""
         rpc = wire(url or self.node.url, 5)
-        database = Database(self.folder / journal, time.time)
+        database = self.keep(self.folder / journal)
         kept = ledger(database)
         key = signer or KeystoreSigner(self.keystore, PASSWORD)
         sender = Sender(rpc, key, kept, CHAIN, self.executor.address, policy, channels, seal)
@@ -197,6 +198,7 @@ class FaultyNode:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True
 
             def do_POST(self) -> None:
                 raw = self.rfile.read(int(self.headers["Content-Length"]))
@@ -256,6 +258,7 @@ class Relay:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True
 
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))

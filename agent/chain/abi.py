@@ -325,10 +325,11 @@ def _parameters(fragment: Fragment, side: str) -> Sequence[Fragment]:
 
 
 def _types(fragment: Fragment, side: str) -> tuple[str, ...]:
-    return tuple(_type(item) for item in _parameters(fragment, side))
+    return tuple(type_of(item) for item in _parameters(fragment, side))
 
 
-def _type(parameter: Fragment) -> str:
+def type_of(parameter: Fragment) -> str:
+    """A parameter's type as signatures write it: a struct by its members."""
     kind = str(parameter["type"])
     if kind.startswith("tuple"):
         return f"({','.join(_types(parameter, 'components'))}){kind.removeprefix('tuple')}"

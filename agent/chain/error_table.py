@@ -1,9 +1,9 @@
 """The one place that knows how nodes word their errors.
 
 Nodes agree on few error codes and on no texts, so what a node means is told from the text. The texts are
-those of geth (also OP-stack's op-geth and Arbitrum's nitro, which are built on it), reth, erigon, nethermind,
-besu and anvil; ``tests/recorded`` holds answers and says where each comes from. Matching ignores case and
-takes the first rule that fits, so the narrower rule stands first.
+those of geth, nethermind, erigon, besu, reth, anvil, Arbitrum's nitro, the OP stack's op-geth and op-reth,
+and of Flashbots' relay; ``tests/recorded`` holds the answers and says of which version and file each is.
+Matching ignores case and takes the first rule that fits, so the narrower rule stands first.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from enum import Enum
 
 REVERTED = 3  # the error code of a call that reverted, from geth's ethapi; others followed
 LIMITED = 429
+NOT_MINED_IN_TIME = 4  # EIP-7966: eth_sendRawTransactionSync took it and saw no receipt in time
 LIMIT_EXCEEDED = -32005  # EIP-1474, but besu also answers it to a gas limit above the block's
 
 
@@ -29,11 +30,39 @@ class SendFault(Enum):
     GAS_TOO_LOW = "gas below the intrinsic cost"
     EXCEEDS_BLOCK_GAS = "gas above what a block or transaction may use"
     DELEGATED_IN_FLIGHT = "a delegated account has a transaction in flight"
+    POOL_FULL = "the pool takes no more"
+    ACCOUNT_LIMIT = "the pool takes no more, or nothing of this kind, from this account now"
+    TYPE_UNSUPPORTED = "transaction type not supported"
+    CHAIN_MISMATCH = "signed for another chain"
+    SENDER_REFUSED = "nothing is taken from this sender"
+    MALFORMED = "not a valid transaction"
+    NODE_CAP = "the fee is above the node's own limit"
+    DROPPED = "it was in the pool and gave way"
+    AWAITED = "in the pool, and not mined in the time it was waited for"
     OTHER = "other"
 
 
 SEND_FAULTS: tuple[tuple[str, SendFault], ...] = (
-    ("authority nonce", SendFault.OTHER),
+    ("was added to the", SendFault.AWAITED),
+    ("transaction confirmation timeout", SendFault.AWAITED),
+    ("replaced by transaction", SendFault.DROPPED),
+    # before anything that looks for "known transaction", "nonce", "underpriced" or "insufficient"
+    ("unknown transaction", SendFault.OTHER),
+    ("replace pending", SendFault.ACCOUNT_LIMIT),
+    ("lower nonce exists", SendFault.ACCOUNT_LIMIT),
+    ("type not supported", SendFault.TYPE_UNSUPPORTED),
+    ("unsupported transaction type", SendFault.TYPE_UNSUPPORTED),
+    ("invalidtxtype", SendFault.TYPE_UNSUPPORTED),
+    ("invalid transaction type", SendFault.TYPE_UNSUPPORTED),
+    ("transaction type is not activated", SendFault.TYPE_UNSUPPORTED),
+    ("authorization list not supported", SendFault.TYPE_UNSUPPORTED),
+    ("authorization lists are not supported", SendFault.TYPE_UNSUPPORTED),
+    ("invalid chain id", SendFault.CHAIN_MISMATCH),
+    ("invalidtxchainid", SendFault.CHAIN_MISMATCH),
+    ("wrong chainid", SendFault.CHAIN_MISMATCH),
+    ("chainid not supported", SendFault.CHAIN_MISMATCH),
+    ("chainid is required", SendFault.CHAIN_MISMATCH),
+    ("signed for another chain", SendFault.CHAIN_MISMATCH),
     ("in-flight transaction limit", SendFault.DELEGATED_IN_FLIGHT),
     ("delegated account", SendFault.DELEGATED_IN_FLIGHT),
     ("cannot be delegated", SendFault.DELEGATED_IN_FLIGHT),
@@ -48,6 +77,7 @@ SEND_FAULTS: tuple[tuple[str, SendFault], ...] = (
     ("replacement transaction underpriced", SendFault.REPLACEMENT_UNDERPRICED),
     ("replacementnotallowed", SendFault.REPLACEMENT_UNDERPRICED),
     ("could not replace existing tx", SendFault.REPLACEMENT_UNDERPRICED),
+    ("to replace existing transaction", SendFault.REPLACEMENT_UNDERPRICED),
     ("nonce too low", SendFault.NONCE_TOO_LOW),
     ("oldnonce", SendFault.NONCE_TOO_LOW),
     ("nonce too high", SendFault.NONCE_TOO_HIGH),
@@ -63,11 +93,18 @@ SEND_FAULTS: tuple[tuple[str, SendFault], ...] = (
     ("insufficient funds", SendFault.INSUFFICIENT_FUNDS),
     ("insufficientfunds", SendFault.INSUFFICIENT_FUNDS),
     ("upfront cost exceeds", SendFault.INSUFFICIENT_FUNDS),
+    ("overdraws from account", SendFault.INSUFFICIENT_FUNDS),
     ("exceeds block gas limit", SendFault.EXCEEDS_BLOCK_GAS),
     ("gas limit reached", SendFault.EXCEEDS_BLOCK_GAS),
     ("gaslimitexceeded", SendFault.EXCEEDS_BLOCK_GAS),
     ("gas limit too high", SendFault.EXCEEDS_BLOCK_GAS),
     ("gas limit is too high", SendFault.EXCEEDS_BLOCK_GAS),
+    ("gas limit cap exceeded", SendFault.EXCEEDS_BLOCK_GAS),
+    ("gaslimitcapexceeded", SendFault.EXCEEDS_BLOCK_GAS),
+    ("exceeds max transaction gas limit", SendFault.EXCEEDS_BLOCK_GAS),
+    ("exceeds maximum per-transaction gas limit", SendFault.EXCEEDS_BLOCK_GAS),
+    ("exceeds block's gas limit", SendFault.EXCEEDS_BLOCK_GAS),
+    ("greater than the block gas limit", SendFault.EXCEEDS_BLOCK_GAS),
     ("less than block base fee", SendFault.FEE_TOO_LOW),
     ("below current base fee", SendFault.FEE_TOO_LOW),
     ("underpriced", SendFault.UNDERPRICED),
@@ -75,6 +112,31 @@ SEND_FAULTS: tuple[tuple[str, SendFault], ...] = (
     ("feetoolow", SendFault.UNDERPRICED),
     ("below minimum", SendFault.UNDERPRICED),
     ("below configured minimum", SendFault.UNDERPRICED),
+    ("below chain minimum", SendFault.UNDERPRICED),
+    ("pool is full", SendFault.POOL_FULL),  # also erigon's sub-pools
+    ("pool size constraints", SendFault.POOL_FULL),
+    ("account limit exceeded", SendFault.ACCOUNT_LIMIT),
+    ("address already reserved", SendFault.ACCOUNT_LIMIT),
+    ("type conflict", SendFault.ACCOUNT_LIMIT),
+    ("spammer", SendFault.ACCOUNT_LIMIT),
+    ("sender not an eoa", SendFault.SENDER_REFUSED),
+    ("sender is not an eoa", SendFault.SENDER_REFUSED),
+    ("not authorized to send", SendFault.SENDER_REFUSED),
+    ("not on the whitelist", SendFault.SENDER_REFUSED),
+    ("sanctioned address", SendFault.SENDER_REFUSED),
+    ("exceeds the configured cap", SendFault.NODE_CAP),
+    ("transaction fee cap exceeded", SendFault.NODE_CAP),
+    ("invalid sender", SendFault.MALFORMED),
+    ("failed to recover sender", SendFault.MALFORMED),
+    ("invalid signature", SendFault.MALFORMED),
+    ("invalid transaction signature", SendFault.MALFORMED),
+    ("oversized data", SendFault.MALFORMED),
+    ("transaction too large", SendFault.MALFORMED),
+    ("negative value", SendFault.MALFORMED),
+    ("higher than max fee per gas", SendFault.MALFORMED),
+    ("exceeds max fee per gas", SendFault.MALFORMED),
+    ("higher than maxfeepergas", SendFault.MALFORMED),
+    ("invalid raw transaction", SendFault.MALFORMED),
 )
 
 UNPINNED: tuple[str, ...] = (
@@ -123,8 +185,10 @@ RATE_WORDS: tuple[str, ...] = (
 )
 
 
-def send_fault(message: str) -> SendFault:
-    """What the node's answer to ``eth_sendRawTransaction`` means."""
+def send_fault(message: str, code: int = 0) -> SendFault:
+    """What the node's answer to ``eth_sendRawTransaction`` (or its synchronous twin) means."""
+    if code == NOT_MINED_IN_TIME:
+        return SendFault.AWAITED
     text = message.lower()
     return next((fault for words, fault in SEND_FAULTS if words in text), SendFault.OTHER)
 

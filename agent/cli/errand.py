@@ -12,7 +12,6 @@ from agent.cli.command import show
 from agent.cli.view import rows_table
 from agent.config import Config
 from agent.errors import ConfigInvalid, JournalLocked
-from agent.proof.database import Database
 from agent.proof.journal import Journal, Line
 from agent.runtime import telemetry
 from agent.tx.errand import Attempt, Errand
@@ -24,7 +23,7 @@ POLL_S = 0.2
 
 def listed(config: Config, *, last: int, live_only: bool, as_json: bool) -> None:
     """The newest errands, newest first."""
-    with _reading(config) as database:
+    with assembly.record_of(config) as database:
         errands = _errands(Journal(database), last)
     chosen = [errand for errand in errands if errand.ending is None or not live_only]
     show(
@@ -38,9 +37,9 @@ def listed(config: Config, *, last: int, live_only: bool, as_json: bool) -> None
 
 def told(config: Config, errand_id: int, *, as_json: bool) -> None:
     """One errand: everything signed for it, which of them was mined, and what was written down when."""
-    with _reading(config) as database:
+    with assembly.record_of(config) as database:
         journal = Journal(database)
-        errand = _found(journal, config, errand_id)
+        errand = _found(journal, errand_id)
         lines = journal.lines(errand.id)
     show(
         as_json,
@@ -64,8 +63,8 @@ def asked(config: Config, errand_id: int, wish: Wish, *, live: bool, as_json: bo
     journal, and what `assembly.live_desk` raises.
     """
     telemetry.configure("error" if as_json else config.run.log_level, as_json=as_json)
-    with _reading(config) as database:
-        errand = _found(Journal(database), config, errand_id)
+    with assembly.record_of(config) as database:
+        errand = _found(Journal(database), errand_id)
     if not live:
         answer = f"would {wish.value}: {_sentence(errand)}. Nothing was sent; add --live."
         show(as_json, lambda: {"errand": errand_id, "wish": wish.value, "answer": answer}, lambda: answer)
@@ -123,26 +122,16 @@ def _leave(config: Config, errand_id: int, wish: Wish) -> str:
         return answer
 
 
-def _reading(config: Config) -> Database:
-    if not config.run.journal.exists():
-        raise ConfigInvalid(
-            key="run.journal",
-            value=str(config.run.journal),
-            reason="there is no journal yet; run --live first",
-        )
-    return assembly.record_of(config)
-
-
 def _errands(journal: Journal, last: int) -> list[Errand]:
     found = [e for chain_id, account in journal.lanes() for e in journal.history(chain_id, account, last)]
     return sorted(found, key=lambda errand: -errand.id)[:last]
 
 
-def _found(journal: Journal, config: Config, errand_id: int) -> Errand:
+def _found(journal: Journal, errand_id: int) -> Errand:
     for errand in journal.errand(errand_id):
         return errand
     raise ConfigInvalid(
-        key="ID", value=errand_id, reason=f"{config.run.journal} has no such errand; see evenkeel tx list"
+        key="ID", value=errand_id, reason="the journal has no such errand; see evenkeel tx list"
     )
 
 

@@ -6,6 +6,8 @@ import json
 import signal
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
@@ -17,11 +19,12 @@ from agent.chain.rpc import Rpc
 from agent.cli.command import show
 from agent.cli.view import assessment_table, no_plan_text, plan_table, positions_table, rows_table
 from agent.config import Config, load
-from agent.errors import ConfigInvalid, Transient
+from agent.errors import Transient
 from agent.proof.record import Entry, Record
 from agent.risk.assessment import assess
 from agent.runtime import telemetry
 from agent.runtime.cycle import Pass, cycle
+from agent.runtime.metric import Metrics, serving
 from agent.runtime.summary import assessment_json, plan_json, snapshot_json
 from agent.runtime.supervisor import Look, Supervisor, require_positions
 from agent.values.address import parse_address
@@ -38,12 +41,15 @@ def run(config: Config, *, live: bool, once: bool, delegate: bool, as_json: bool
             sys.stdout.flush()
         _log(log, done)
 
-    if not live:
-        desk, _ = assembly.dry_desk(config)
-        _supervise(config, Supervisor(desk, _look(config), told, delegate=False), once=once)
-        return
-    with assembly.live_desk(config) as (desk, _):
-        _supervise(config, Supervisor(desk, _look(config), told, delegate=delegate), once=once)
+    with _measured(config) as metrics:
+        if not live:
+            desk, _ = assembly.dry_desk(config)
+            supervisor = Supervisor(desk, _look(config), told, delegate=False, metrics=metrics)
+            _supervise(config, supervisor, once=once)
+            return
+        with assembly.live_desk(config) as (desk, _):
+            supervisor = Supervisor(desk, _look(config), told, delegate=delegate, metrics=metrics)
+            _supervise(config, supervisor, once=once)
 
 
 def watch(
@@ -127,12 +133,6 @@ def plan(config: Config, *, as_json: bool) -> None:
 
 def journal(config: Config, *, verify: bool, last: int, as_json: bool) -> None:
     """The record's last entries, or a check of all of it."""
-    if not config.run.journal.exists():
-        raise ConfigInvalid(
-            key="run.journal",
-            value=str(config.run.journal),
-            reason="there is no journal yet; run --live first",
-        )
     with assembly.record_of(config) as database:
         record = Record(database)
         if verify:
@@ -173,6 +173,17 @@ def pass_json(done: Pass) -> dict[str, object]:
             for after in done.aftermath
         ],
     }
+
+
+@contextmanager
+def _measured(config: Config) -> Iterator[Metrics | None]:
+    """The metrics, on their page; None where none is wanted."""
+    if config.run.metrics_port is None:
+        yield None
+        return
+    with serving(config.run.metrics_port, Metrics()) as page:
+        telemetry.logger("agent").info("metrics", url=page.url)
+        yield page.metrics
 
 
 def _supervise(config: Config, supervisor: Supervisor, *, once: bool) -> None:

@@ -12,6 +12,7 @@ from agent.errors import ConfigInvalid, KeyUnreadable
 PREFIX = "EVENKEEL_"
 SECRETS: Mapping[str, str] = {  # name of the secret: what it is for
     "KEY_PASSWORD": "opens signer.keystore",
+    "JOURNAL_URL": "instead of run.journal_url",
     "RPC_URL": "instead of rpc.url",
     "RPC_WS_URL": "instead of rpc.ws_url",
     "LADDER_KEY": "keeps tx.ladder_rungs usable across restarts",

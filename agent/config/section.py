@@ -6,9 +6,9 @@ import os
 from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Literal, cast
+from typing import Annotated, Literal, Self, cast
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
 
 from agent.chain.transport import redacted
 from agent.config.secret import PREFIX, Environment, read_file, read_secret
@@ -123,9 +123,21 @@ class RunSection(_Section):
 
     interval_s: float = Field(default=12.0, gt=0, description="seconds of silence before a look of our own")
     journal: Path = Field(default=Path("evenkeel.sqlite"), description="journal and record")
+    journal_url: Url | None = Field(
+        default=None, description="postgresql://... to keep them on a server, instead of `run.journal`"
+    )
+    metrics_port: int | None = Field(
+        default=None, ge=1, le=65535, description="port of a page for Prometheus, to this machine only; off"
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="what is said on stderr: this and what is graver"
     )
+
+    @model_validator(mode="after")
+    def _one_journal(self) -> Self:
+        if self.journal_url is not None and "journal" in self.model_fields_set:
+            raise ValueError("`run.journal` and `run.journal_url` are both given; a journal is in one place")
+        return self
 
 
 class Config(_Section):

@@ -18,6 +18,7 @@ from agent.config.section import Config, known_keys
 from agent.errors import ConfigInvalid
 
 PATHS = (("chain", "deployment"), ("signer", "keystore"), ("signer", "password_file"), ("run", "journal"))
+URLS = {"RPC_URL": ("rpc", "url"), "RPC_WS_URL": ("rpc", "ws_url"), "JOURNAL_URL": ("run", "journal_url")}
 
 Tree = dict[str, object]
 
@@ -37,10 +38,10 @@ def load(
     tree: Tree = {}
     if path is not None:
         tree = _anchored(_parsed(path), path.resolve().parent)
-    for name, key in (("RPC_URL", "url"), ("RPC_WS_URL", "ws_url")):
+    for name, (section, key) in URLS.items():
         found = secret.read_secret(name, environment)
         if found is not None:
-            _merge(tree, {"rpc": {key: found}})
+            _merge(tree, {section: {key: found}})
     for setting in settings:
         _merge(tree, _anchored(_setting(setting), Path.cwd()))
     for key, value in _leaves(tree):

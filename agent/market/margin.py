@@ -95,3 +95,15 @@ class TradableAccount(MarginAccount, Protocol):
     def traded(self, market: MarketId, size_wad: int, price_wad: int) -> MarginAccount:
         """The same account after buying (> 0) or selling ``size_wad`` at ``price_wad``, fees in the price."""
         ...
+
+
+@runtime_checkable
+class PenalisedAccount(MarginAccount, Protocol):
+    """A margin account that knows what its protocol keeps of it in a liquidation."""
+
+    @property
+    def liquidation_loss_wad(self) -> int:
+        """The penalty if all of it were liquidated at the snapshot's prices, rounded down; what the
+        liquidation pays back to creditors is no loss.
+        """
+        ...

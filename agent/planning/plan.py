@@ -12,6 +12,7 @@ from agent.market.offer import Offer
 from agent.market.snapshot import Snapshot
 from agent.planning.allocation import Fill, allocate
 from agent.planning.policy import Policy
+from agent.planning.stake import NO_MOVES, Moves, Stake, stake
 from agent.planning.treasury import Treasury, any_due, fund
 from agent.risk.assessment import Assessment
 from agent.values.address import Address, IntentId
@@ -31,7 +32,8 @@ class Plan:
     """One batch: all of it happens in one transaction or none of it does.
 
     ``reasons`` say which limit asked for it; ``unmet`` which limits it cannot restore (empty is whole).
-    ``delta_after_wad`` per asset and ``cost_wad`` (quote) are what the plan expects.
+    ``delta_after_wad`` per asset and ``cost_wad`` (quote) are what the plan expects. ``pressure_bps`` and
+    ``budget_wei`` are those of its `Stake`.
     """
 
     intent_id: IntentId
@@ -45,6 +47,8 @@ class Plan:
     unmet: tuple[str, ...]
     delta_after_wad: Mapping[str, int]
     cost_wad: int
+    pressure_bps: int = 0
+    budget_wei: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +58,7 @@ class _Draft:
     unmet: tuple[str, ...]
     delta_after_wad: Mapping[str, int]
     cost_wad: int
-    urgency: Urgency
+    stake: Stake
 
 
 def plan(
@@ -63,6 +67,7 @@ def plan(
     policy: Policy,
     writers: Mapping[str, Writer],
     intent_id: IntentId,
+    moves: Moves = NO_MOVES,
 ) -> tuple[Plan, ...]:
     """The plans to try, best first; empty when every limit holds.
 
@@ -73,7 +78,7 @@ def plan(
     """
     drafts: list[_Draft] = []
     for with_hedge, with_margin in ((True, True), (False, True), (True, False)):
-        draft = _draft(snapshot, assessment, policy, with_hedge, with_margin)
+        draft = _draft(snapshot, assessment, policy, moves, with_hedge, with_margin)
         if draft.actions and all(draft.actions != other.actions for other in drafts):
             drafts.append(draft)
         if with_hedge and with_margin:
@@ -105,7 +110,12 @@ def _written(
 
 
 def _draft(
-    snapshot: Snapshot, assessment: Assessment, policy: Policy, with_hedge: bool, with_margin: bool
+    snapshot: Snapshot,
+    assessment: Assessment,
+    policy: Policy,
+    moves: Moves,
+    with_hedge: bool,
+    with_margin: bool,
 ) -> _Draft:
     """Decide the actions, in the order they have to happen: take out, close, trade, pay in."""
     treasury = Treasury.of(snapshot, policy)
@@ -137,25 +147,32 @@ def _draft(
             if abs(unfilled_wad) > policy.band_wad(asset):
                 unmet.append(f"delta band {asset}: no venue can trade {decimal(unfilled_wad):.4f} now")
 
-    moves: tuple[Action, ...] = ()
+    transfers: tuple[Action, ...] = ()
     if with_margin:
         funding = fund(accounts, snapshot, policy, treasury)
-        moves, unmet_floors = funding.actions, funding.unmet
+        transfers, unmet_floors = funding.actions, funding.unmet
         reasons += funding.reasons
         unmet += unmet_floors
         for asset, change_wad in funding.delta_change_wad.items():
             deltas[asset] = deltas.get(asset, 0) + change_wad
 
-    is_urgent = is_urgent or any(isinstance(m, (AddCollateral, Reduce)) for m in moves)
-    urgency = Urgency.RESCUE if is_urgent else Urgency.NORMAL
-    out = [m for m in moves if isinstance(m, (RemoveCollateral, Reduce))]
-    into = [m for m in moves if isinstance(m, AddCollateral)]
+    at_stake = stake(
+        snapshot,
+        assessment,
+        policy,
+        moves,
+        saves_margin=any(isinstance(m, (AddCollateral, Reduce)) for m in transfers),
+        restores_band=is_urgent,
+        about_margin=with_margin,
+    )
+    out = [m for m in transfers if isinstance(m, (RemoveCollateral, Reduce))]
+    into = [m for m in transfers if isinstance(m, AddCollateral)]
     # A hedge may need the margin that is paid in for it, so its venue's top-up goes first.
     hedged = {trade.venue for trade in trades}
     first = [m for m in into if m.venue in hedged]
     last = [m for m in into if m.venue not in hedged]
     return _Draft(
-        (*out, *first, *trades, *last), tuple(reasons), tuple(unmet), dict(deltas), cost_wad, urgency
+        (*out, *first, *trades, *last), tuple(reasons), tuple(unmet), dict(deltas), cost_wad, at_stake
     )
 
 
@@ -224,7 +241,7 @@ def _write(
     return Plan(
         intent_id=intent_id,
         deadline_s=snapshot.block.timestamp_s + policy.deadline_s,
-        urgency=draft.urgency,
+        urgency=draft.stake.urgency,
         actions=draft.actions,
         calls=tuple(call for order in orders for call in order.calls),
         pre=tuple(check for order in orders for check in order.pre),
@@ -233,6 +250,8 @@ def _write(
         unmet=draft.unmet,
         delta_after_wad=draft.delta_after_wad,
         cost_wad=draft.cost_wad,
+        pressure_bps=draft.stake.pressure_bps,
+        budget_wei=draft.stake.budget_wei,
     )
 
 

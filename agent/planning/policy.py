@@ -33,6 +33,26 @@ class Policy(BaseModel):
     release_distance: Decimal = Field(
         default=Decimal("0.35"), gt=0, lt=1, description="collateral beyond this may be moved elsewhere"
     )
+    rescue_hours: Decimal = Field(
+        default=Decimal(4),
+        gt=0,
+        description="hours to liquidation at standing prices below which a plan is a rescue",
+    )
+    critical_share: Decimal = Field(
+        default=Decimal("0.25"),
+        ge=0,
+        lt=1,
+        description="share of `floor_distance` and `rescue_hours` from which the bid is at its highest",
+    )
+    rescue_probability: Decimal = Field(
+        default=Decimal("0.25"),
+        gt=0,
+        le=1,
+        description="least chance of liquidation a rescue's budget reckons with",
+    )
+    native_asset: str = Field(
+        default="ETH", description="asset that gas is paid in; without its price the cap alone counts"
+    )
     slippage_bps: int = Field(default=100, ge=1, le=2000, description="worst price against the quoted cost")
     urgent_slippage_bps: int = Field(
         default=300, ge=1, le=2000, description="the same once net delta is outside its band"

@@ -24,6 +24,7 @@ from sqlalchemy import (
 )
 
 from agent.errors import JournalCorrupt
+from agent.proof.seal import seal
 
 
 class Wei(TypeDecorator[int]):
@@ -72,6 +73,7 @@ ERRAND = Table(
     Column("urgency", String(16), nullable=False),
     Column("deadline_s", BigInteger, nullable=False),
     Column("budget_wei", Wei),  # empty: only the policy's cap counts
+    Column("pressure_bps", Integer, nullable=False, server_default="0"),
     Column("state", String(16), nullable=False),
     Column("is_live", Boolean, nullable=False),
     Column("reorged", Boolean, nullable=False),
@@ -169,11 +171,6 @@ RECORD = Table(
     Column("before", String(64), nullable=False),
     Column("hash", String(64), nullable=False),
 )
-_APPEND_ONLY = (
-    "CREATE TRIGGER record_no_{verb} BEFORE {verb} ON record "
-    "BEGIN SELECT RAISE(ABORT, 'the record is append-only'); END"
-)
-
 Migration = Callable[[Connection], None]
 
 
@@ -181,6 +178,7 @@ def _to_2(connection: Connection) -> None:
     """Routes, budgets, ladders and an operator's requests."""
     connection.exec_driver_sql("ALTER TABLE attempt ADD COLUMN route VARCHAR(16) DEFAULT 'public' NOT NULL")
     connection.exec_driver_sql("ALTER TABLE errand ADD COLUMN budget_wei VARCHAR(80)")
+    connection.exec_driver_sql("ALTER TABLE errand ADD COLUMN pressure_bps INTEGER DEFAULT 0 NOT NULL")
     for table in (RUNG, REQUEST):
         table.create(connection)
 
@@ -198,9 +196,7 @@ def prepare(connection: Connection, path: str, now_s: int, migrations: Sequence[
     tables = set(inspect(connection).get_table_names())
     if not tables:
         METADATA.create_all(connection)
-        if connection.dialect.name == "sqlite":
-            for verb in ("update", "delete"):
-                connection.exec_driver_sql(_APPEND_ONLY.format(verb=verb))
+        seal(connection)
         connection.execute(VERSION.insert().values(version=present, since_s=now_s))
         return
     found = read_version(connection, path, tables)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from agent.chain.lens import read_one
 from agent.errors import EvenkeelError, LaneBusy, PlanInfeasible, Refused
@@ -12,6 +12,7 @@ from agent.planning.plan import Plan, Writer, plan
 from agent.planning.policy import Policy
 from agent.risk.assessment import Assessment, assess
 from agent.risk.limits import Bounds
+from agent.risk.trail import Trail
 from agent.runtime.aftermath import Aftermath, Recorder, look_back
 from agent.runtime.see import Eye
 from agent.runtime.summary import Json, assessment_json, plan_json, snapshot_json
@@ -34,6 +35,7 @@ class Desk:
     simulator: Simulator | None = None
     sender: Sender | None = None
     recorder: Recorder | None = None
+    trail: Trail = field(default_factory=Trail)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +68,11 @@ def cycle(desk: Desk, block: Block) -> Pass:
     aftermath = look_back(desk.eye, desk.account, desk.sender, desk.recorder, block)
     snapshot = desk.eye.see(desk.account, block)
     assessment = assess(snapshot, desk.bounds)
+    desk.trail.note(block.timestamp_s, assessment.spot)
     intent = next_intent(desk, block)
     try:
-        plans = plan(snapshot, assessment, desk.policy, writers(desk, snapshot), intent.id)
+        known = writers(desk, snapshot)
+        plans = plan(snapshot, assessment, desk.policy, known, intent.id, desk.trail.moves())
     except PlanInfeasible as error:
         _record(desk, "infeasible", {"block": block.number, "conflicts": error.fields["conflicts"]})
         return Pass(block, snapshot, assessment, refused=(error.message,), aftermath=aftermath)
@@ -103,7 +107,13 @@ def act(
                 )
             # The decision is in the record before anything of it can be on chain.
             _record(desk, "decision", _decision(snapshot, assessment, candidate))
-            sent = desk.sender.submit(hedge, candidate.urgency, snapshot.block)
+            sent = desk.sender.submit(
+                hedge,
+                candidate.urgency,
+                snapshot.block,
+                budget_wei=candidate.budget_wei,
+                pressure_bps=candidate.pressure_bps,
+            )
         except LaneBusy as error:
             refused.append(error.message)
             break

@@ -153,6 +153,8 @@ def plan_json(plan: Plan) -> Json:
         "intent_id": plan.intent_id,
         "deadline_s": plan.deadline_s,
         "urgency": plan.urgency.value,
+        "pressure_bps": plan.pressure_bps,
+        "budget_wei": plan.budget_wei,
         "reasons": list(plan.reasons),
         "unmet": list(plan.unmet),
         "actions": [action_json(action) for action in plan.actions],

@@ -21,13 +21,16 @@ from agent.errors import (
 from agent.market.snapshot import Snapshot
 from agent.runtime.aftermath import settle
 from agent.runtime.cycle import Desk, Pass, cycle
+from agent.runtime.metric import Metrics
 from agent.runtime.scheduler import Scheduler
 from agent.runtime.telemetry import logger
 from agent.values.block import Block
 
 DELEGATION_S = 180.0  # longest wait for the delegation where there is only one cycle
 DELEGATION_POLL_S = 0.25
-ODD_ANSWERS = 10  # in a row: one is a glitch of a node or of something before it, these cannot be trusted
+# One is a glitch of a node or of something before it (or a node that is behind); so many in a row are not.
+ODD = (RpcRejected, DecodeMismatch, DelegationMismatch)
+ODD_ANSWERS = 10
 
 Look = Callable[[], Block]  # the newest head, checked for age
 Told = Callable[[Pass], None]
@@ -69,11 +72,14 @@ def on_next_heads() -> Iterator[stamina.Attempt]:
 class Supervisor:
     """Runs cycles until told to stop; one refused or transient cycle never ends the next."""
 
-    def __init__(self, desk: Desk, look: Look, told: Told, *, delegate: bool) -> None:
+    def __init__(
+        self, desk: Desk, look: Look, told: Told, *, delegate: bool, metrics: Metrics | None = None
+    ) -> None:
         self._desk = desk
         self._look = look
         self._told = told
         self._delegate = delegate
+        self._metrics = metrics
         self._log = logger("supervisor")
         self._scheduler: Scheduler | None = None
         self._odd = 0
@@ -104,13 +110,14 @@ class Supervisor:
         Raises what drops a cycle (Transient, Refused), since no next head makes up for it; LaneBusy when
         the delegation is not mined in time.
         """
-        done = cycle(self._desk, self._ready(block))
-        self._told(done)
-        return done
+        return self._pass(self._ready(block))
 
     def run(self, heads: Iterator[Block], interval_s: float) -> None:
-        """Until ``stop``. Raises Untrusted and Misconfigured: those halt. A node's odd answer halts only
-        when nothing else came for ODD_ANSWERS cycles."""
+        """Until ``stop``. Raises Untrusted and Misconfigured: those halt.
+
+        A node's odd answer halts only when nothing else came for ODD_ANSWERS cycles; so does a delegation
+        that is gone, if we may not renew it.
+        """
         self._scheduler = Scheduler(heads, self._wake, interval_s)
         self._scheduler.run()
 
@@ -123,15 +130,23 @@ class Supervisor:
         try:
             head = self._look() if block is None else block
             if self._is_ready(head):
-                self._told(cycle(self._desk, head))
+                self._pass(head)
             self._odd = 0
         except (Transient, Refused) as error:
             self._log.warning("cycle dropped", error=error.code, message=error.message)
-        except (RpcRejected, DecodeMismatch) as error:
+        except ODD as error:
             self._odd += 1
             self._log.error("cycle dropped", error=error.code, message=error.message, in_a_row=self._odd)
             if self._odd >= ODD_ANSWERS:
                 raise
+
+    def _pass(self, head: Block) -> Pass:
+        done = cycle(self._desk, head)
+        if self._metrics is not None:
+            sender = self._desk.sender
+            self._metrics.note(done, sender.in_flight() if sender is not None else ())
+        self._told(done)
+        return done
 
     def _ready(self, head: Block) -> Block:
         """``head`` if the account runs the executor, else the first head that is known to have it so."""
@@ -153,6 +168,8 @@ class Supervisor:
             return True
         settle(self._desk.eye, self._desk.account, sender, self._desk.recorder, sender.observe(head))
         if not sender.is_delegated():
+            if not self._delegate:  # who took it back had a reason
+                raise DelegationMismatch(address=self._desk.account, actual="empty", executor=sender.executor)
             try:
                 sender.delegate(head)
                 self._log.info("delegating the account to the executor", executor=sender.executor)

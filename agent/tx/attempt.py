@@ -190,7 +190,8 @@ def decide(errand: Errand, head: int, now_s: int, pace: Pace) -> Decision:
     if newest.route is Route.PRIVATE and head - errand.began_at >= pace.private_for:
         return Decision.PUBLISH
     if newest.reply is Reply.UNKNOWN and head > newest.sent_at:
-        return Decision.RESEND
+        # A full pool says nothing certain and is cured by bidding more.
+        return Decision.BUMP if head - newest.signed_at >= pace.bump_after else Decision.RESEND
     return Decision.BUMP if head - newest.sent_at >= pace.bump_after else Decision.WAIT
 
 

@@ -66,7 +66,8 @@ def send(channel: Channel, raw: bytes, tx_hash: TxHash, head: int) -> Broadcast:
         answer = _ask(channel, raw, head)
     except RpcRejected as error:
         reason = str(error.fields["reason"])
-        return Broadcast(*classify(reason), reason)
+        code = error.fields["rpc_code"]
+        return Broadcast(*classify(reason, code if isinstance(code, int) else 0), reason)
     except (RpcTimeout, RpcUnavailable, RateLimited, DecodeMismatch) as error:
         return Broadcast(Reply.UNKNOWN, Fault.UNSURE, error.message)
     if answer != tx_hash:

@@ -22,6 +22,7 @@ from agent.tx.fees import raised
 from agent.tx.ladder import Rung, Seal, reach, rung_fees
 from agent.tx.ledger import Ledger
 from agent.tx.network import Network
+from agent.tx.price import Priced
 from agent.tx.signer import Signer, sign_authorization, sign_transaction
 from agent.tx.transaction import Authorization, Fee, Signed, Transaction, decode
 from agent.tx.witness import Witness
@@ -44,16 +45,14 @@ class Dispatch:
         self._seal = seal
         self._rungs = rungs
 
-    def launch(
-        self, errand: Errand, purpose: Purpose, transaction: Transaction, head: Block, cap_wei: int
-    ) -> Errand:
+    def launch(self, errand: Errand, purpose: Purpose, priced: Priced, head: Block) -> Errand:
         """The first transaction, or another plan's at the same nonce.
 
         Raises TransactionRejected when it is provably nowhere, and what the signer raises: the errand is
         closed then, unless something else of it is on its way.
         """
         try:
-            errand, attempt = self._sign(errand, purpose, transaction, head)
+            errand, attempt = self._sign(errand, purpose, priced.transaction, head)
         except SIGNER_FAULTS as error:
             if not errand.may_live:
                 self.abandon(errand, head, error.message)
@@ -63,7 +62,7 @@ class Dispatch:
         sent = errand.attempts[-1]
         if errand.may_live or sent.fault in (Fault.UNDERPRICED, Fault.CROWDED):
             self._ledger.save(errand)
-            self._climb(errand, transaction, cap_wei)
+            self._climb(errand, priced.transaction, priced.cap_wei)
             return errand
         self.abandon(errand, head, sent.reason)
         raise TransactionRejected(endpoint=self._network.endpoint, reason=sent.reason)

@@ -139,6 +139,7 @@ class Errand:
     urgency: Urgency
     deadline_s: int
     budget_wei: int | None = None
+    pressure_bps: int = 0  # grades the bid inside the urgency
     id: int = 0
     attempts: tuple[Attempt, ...] = ()
     inclusion: Receipt | None = None

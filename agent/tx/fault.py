@@ -8,8 +8,11 @@ from types import MappingProxyType
 from agent.chain.error_table import SendFault, send_fault
 from agent.tx.errand import Fault, Reply
 
-# "Nonce too low" proves nothing: the nonce may have been used by this very transaction, sent twice by
-# something between us and the node. A gapped nonce and a full lane pass by themselves.
+# Rejected is what a node says of a transaction before it could have let it into its pool. "Nonce too low"
+# proves nothing: the nonce may have been used by this very transaction, sent twice by something between us
+# and the node. One that gave way was in a pool, and one that was waited for still is. A full pool
+# proves nothing either: reth and erigon let a transaction in before they find that it is one too many. A
+# gapped nonce and a full lane pass by themselves.
 MEANING: Mapping[SendFault, tuple[Reply, Fault]] = MappingProxyType(
     {
         SendFault.ALREADY_KNOWN: (Reply.ACCEPTED, Fault.NONE),
@@ -22,11 +25,20 @@ MEANING: Mapping[SendFault, tuple[Reply, Fault]] = MappingProxyType(
         SendFault.GAS_TOO_LOW: (Reply.REJECTED, Fault.INVALID),
         SendFault.EXCEEDS_BLOCK_GAS: (Reply.REJECTED, Fault.INVALID),
         SendFault.DELEGATED_IN_FLIGHT: (Reply.REJECTED, Fault.CROWDED),
+        SendFault.POOL_FULL: (Reply.UNKNOWN, Fault.CROWDED),
+        SendFault.ACCOUNT_LIMIT: (Reply.REJECTED, Fault.CROWDED),
+        SendFault.TYPE_UNSUPPORTED: (Reply.REJECTED, Fault.INVALID),
+        SendFault.CHAIN_MISMATCH: (Reply.REJECTED, Fault.INVALID),
+        SendFault.SENDER_REFUSED: (Reply.REJECTED, Fault.INVALID),
+        SendFault.MALFORMED: (Reply.REJECTED, Fault.INVALID),
+        SendFault.NODE_CAP: (Reply.REJECTED, Fault.INVALID),
+        SendFault.DROPPED: (Reply.UNKNOWN, Fault.UNSURE),
+        SendFault.AWAITED: (Reply.UNKNOWN, Fault.UNSURE),
         SendFault.OTHER: (Reply.UNKNOWN, Fault.UNSURE),
     }
 )
 
 
-def classify(message: str) -> tuple[Reply, Fault]:
-    """Only a refusal that proves the transaction is in no pool is a rejection."""
-    return MEANING[send_fault(message)]
+def classify(message: str, code: int = 0) -> tuple[Reply, Fault]:
+    """Only a refusal that proves the transaction is in no pool is a rejection. ``code`` is the node's."""
+    return MEANING[send_fault(message, code)]

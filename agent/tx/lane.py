@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from agent.market.intent import Urgency
 from agent.tx.attempt import Pace
-from agent.tx.fees import FeePolicy
+from agent.tx.fees import FeePolicy, patience
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +25,11 @@ class LanePolicy:
     private_for_rescue: int = 2
     ladder_rungs: int = 0
 
-    def pace(self, urgency: Urgency) -> Pace:
-        """How patient to be with an errand of this urgency."""
+    def pace(self, urgency: Urgency, pressure_bps: int = 0) -> Pace:
+        """How patient to be with an errand of this urgency; the more presses, the less."""
         bump_after, private_for = {
             Urgency.HOUSEKEEPING: (self.bump_after_housekeeping, self.private_for_housekeeping),
             Urgency.NORMAL: (self.bump_after_normal, self.private_for_normal),
             Urgency.RESCUE: (self.bump_after_rescue, self.private_for_rescue),
         }[urgency]
-        return Pace(self.confirm_depth, bump_after, private_for)
+        return Pace(self.confirm_depth, patience(bump_after, pressure_bps), private_for)

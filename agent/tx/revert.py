@@ -1,4 +1,4 @@
-"""Revert data as words: the executor's own errors, Solidity's two, and what lies inside them."""
+"""Revert data as words: the executor's own errors, Solidity's two, the protocols', and what lies inside."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from eth_abi import abi as codec
 from eth_abi.exceptions import DecodingError
 from eth_utils.crypto import keccak
+
+from agent.chain.vocabulary import vocabulary
 
 # Name and inputs of every error of IHedgeExecutor.sol; fields keep the contract's names.
 SIGNATURES: tuple[str, ...] = (
@@ -58,13 +60,13 @@ def words(data: bytes) -> tuple[str, Mapping[str, object]]:
     """Name and fields of the error. What is not known is named by its selector, with its raw data."""
     if not data:
         return "reverted without data (a bare revert, or out of gas)", {}
-    known = _KNOWN.get(data[:4])
+    known = _KNOWN.get(data[:4]) or vocabulary().errors.get(data[:4])
     if known is None:
         return f"error 0x{data[:4].hex()}", {"data": "0x" + data[4:].hex()[:128]} if data[4:] else {}
     name, kinds, fields = known
     try:
         values = codec.decode(kinds, data[4:])
-    except DecodingError:
+    except (DecodingError, OverflowError, UnicodeDecodeError):
         return f"malformed {name}", {"data": "0x" + data[4:].hex()[:128]}
     return name, {field: _word(kind, value) for field, kind, value in zip(fields, kinds, values, strict=True)}
 
@@ -73,7 +75,9 @@ def sentence(data: bytes) -> str:
     """The error and its fields in one line."""
     name, values = words(data)
     if name == "Error":
-        return str(values["reason"])
+        said = str(values["reason"])
+        meaning = vocabulary().codes.get(said)
+        return f"{said}: {meaning}" if meaning else said
     inside = ", ".join(f"{field}={value}" for field, value in values.items())
     return f"{name}({inside})" if inside else name
 

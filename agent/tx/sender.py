@@ -21,24 +21,26 @@ from agent.errors import (
 from agent.market.intent import Urgency
 from agent.tx import attempt as life
 from agent.tx import gap
-from agent.tx.attempt import Decision, Stage
+from agent.tx.attempt import Decision, Pace, Stage
 from agent.tx.channel import Channel
 from agent.tx.dispatch import SIGNER_FAULTS, Dispatch
 from agent.tx.errand import NO_INTENT, Errand, Purpose, Reply
 from agent.tx.executor import Hedge, encode_hedge
-from agent.tx.fees import FeePolicy, bid, bump
 from agent.tx.ladder import Seal
 from agent.tx.lane import LanePolicy
 from agent.tx.ledger import Ledger, Outcome, Request, Wish
 from agent.tx.network import Network
 from agent.tx.nonce import Claim, check_final, claim
+from agent.tx.price import Priced, Pricer
+from agent.tx.rollup import Rollup
 from agent.tx.signer import Signer
 from agent.tx.simulation import Simulated, Simulator, gas_limit
-from agent.tx.transaction import Fee, Transaction, decode
+from agent.tx.transaction import Authorization, Fee, Transaction, decode
 from agent.tx.witness import Witness
 from agent.values.address import Address, ChainId, IntentId, TxHash
 from agent.values.block import Block
 
+PRESSING_BPS = 1_000  # by how much nearer liquidation must be for a newer plan to outbid one of its urgency
 _RANK = {Urgency.HOUSEKEEPING: 0, Urgency.NORMAL: 1, Urgency.RESCUE: 2}
 
 
@@ -73,6 +75,7 @@ class Sender:
         seal: Seal | None = None,
     ) -> None:
         self._network = Network(rpc, channels)
+        self._pricer = Pricer(self._network, Rollup(rpc), policy.fees)
         self._simulator = Simulator(rpc, executor)
         self._witness = Witness(self._network, executor)
         rungs = policy.ladder_rungs
@@ -124,41 +127,45 @@ class Sender:
         tag = "latest" if is_open else "pending"
         return self._simulator.simulate(hedge, tag, head.gas_limit, assume_delegated=assume_delegated)
 
-    def submit(self, hedge: Hedge, urgency: Urgency, head: Block, budget_wei: int | None = None) -> Sent:
+    def submit(
+        self,
+        hedge: Hedge,
+        urgency: Urgency,
+        head: Block,
+        *,
+        budget_wei: int | None = None,
+        pressure_bps: int = 0,
+    ) -> Sent:
         """Simulate, journal, sign, journal, send, journal.
 
         While an errand stands at the nonce, a more urgent hedge takes its place (the same intent's also
         once it expired), so a rescue never waits. ``budget_wei``: what the plan is worth, below the policy's
-        own cap. Raises PlanExpired, SimulationReverted, DelegationMismatch, LaneBusy, FeeCapExceeded,
-        BalanceTooLow, TransactionRejected, and what the signer raises: nothing has left then.
+        own cap; ``pressure_bps`` (0 to 10,000) grades the bid inside the urgency. Raises PlanExpired,
+        SimulationReverted, DelegationMismatch, LaneBusy, FeeCapExceeded, BalanceTooLow, TransactionRejected,
+        and what the signer raises: nothing has left then.
         """
         if hedge.deadline_s <= head.timestamp_s:
             raise PlanExpired(intent_id=hedge.intent_id, deadline_s=hedge.deadline_s, now_s=head.timestamp_s)
         claimed = self._claim(head)
         standing = claimed.standing
         if standing is not None:
-            self._require_precedence(standing, hedge, urgency, head)
+            self._require_precedence(standing, hedge, urgency, pressure_bps, head)
         if not self.is_delegated():
             raise self._witness.mismatch(self.account, "empty")
         gas = self.simulate(hedge, head).gas
-        fees, history = self._fees(budget_wei), self._network.history()
-        if standing is not None and standing.attempts:
-            fee = bump(standing.base.fee, history, urgency, fees, gas)
-        else:
-            fee = bid(history, urgency, fees, gas)
-        transaction = self._transaction(claimed.nonce, fee, gas, encode_hedge(hedge))
-        self._require_balance(transaction)
         intent = hedge.intent
         if standing is None:
-            planned = self._errand(
+            errand = self._errand(
                 claimed.nonce, Purpose.HEDGE, intent.id, intent.epoch, urgency, hedge.deadline_s
             )
-            errand = self._ledger.open(replace(planned, budget_wei=budget_wei))
         else:
             deadline_s = max(hedge.deadline_s, standing.deadline_s)
-            errand = replace(standing, urgency=urgency, deadline_s=deadline_s, budget_wei=budget_wei)
-        cap_wei = fees.cap_wei(urgency)
-        return _sent(self._dispatch.launch(errand, Purpose.HEDGE, transaction, head, cap_wei))
+            errand = replace(standing, urgency=urgency, deadline_s=deadline_s)
+        errand = replace(errand, budget_wei=budget_wei, pressure_bps=pressure_bps)
+        priced = self._priced(errand, gas, encode_hedge(hedge), head)
+        if standing is None:
+            errand = self._ledger.open(errand)
+        return _sent(self._dispatch.launch(errand, Purpose.HEDGE, priced, head))
 
     def observe(self, head: Block) -> tuple[Outcome, ...]:
         """Look at every live errand, act as the state machine says, and tell what happened.
@@ -196,13 +203,13 @@ class Sender:
     # --- acting ------------------------------------------------------------------------------------
 
     def _look(self, before: Errand, head: Block) -> Errand:
-        errand, outcomes = self._witness.look(before, head, self._policy.pace(before.urgency))
+        errand, outcomes = self._witness.look(before, head, self._pace(before))
         if errand != before:
             self._ledger.save(errand, outcomes)
         return errand
 
     def _act(self, errand: Errand, head: Block) -> None:
-        match life.decide(errand, head.number, head.timestamp_s, self._policy.pace(errand.urgency)):
+        match life.decide(errand, head.number, head.timestamp_s, self._pace(errand)):
             case Decision.RESEND:
                 self._dispatch.again(errand, head)
             case Decision.PUBLISH:
@@ -228,13 +235,8 @@ class Sender:
             data, authorizations = b"", ()
             gas = gas_limit(self._network.estimate_gas(self.account))
         try:
-            fees = self._fees(errand.budget_wei)
-            fee = bump(errand.base.fee, self._network.history(), errand.urgency, fees, gas)
-            transaction = replace(
-                self._transaction(errand.nonce, fee, gas, data), authorizations=authorizations
-            )
-            self._require_balance(transaction)
-            _, reason = self._dispatch.replace(errand, purpose, transaction, head)
+            priced = self._priced(errand, gas, data, head, authorizations)
+            _, reason = self._dispatch.replace(errand, purpose, priced.transaction, head)
         except (FeeCapExceeded, BalanceTooLow, *SIGNER_FAULTS) as error:
             if not errand.may_live:
                 self._dispatch.abandon(errand, head, error.message)
@@ -265,7 +267,7 @@ class Sender:
     # --- gaps --------------------------------------------------------------------------------------
 
     def _is_gapped(self, errand: Errand, nonce: int, head: Block) -> bool:
-        return gap.is_gapped(errand, nonce, head.number, self._policy.pace(errand.urgency))
+        return gap.is_gapped(errand, nonce, head.number, self._pace(errand))
 
     def _bridge(self, errand: Errand, nonce: int, head: Block) -> None:
         """Nothing of ours stands at the chain's nonce: the errand's plan goes out there as well.
@@ -282,14 +284,10 @@ class Sender:
                 return
             else:
                 last, _ = decode(errand.attempts[-1].raw)
-                fees = self._fees(errand.budget_wei)
-                fee = bid(self._network.history(), errand.urgency, fees, last.gas)
-                transaction = self._transaction(nonce, fee, last.gas, last.data)
-                self._require_balance(transaction)
                 twin = replace(errand, id=0, nonce=nonce, attempts=(), reorged=False)
-                cap_wei = fees.cap_wei(errand.urgency)
+                priced = self._priced(twin, last.gas, last.data, head)
                 opened = self._ledger.open(twin)
-                sent = _sent(self._dispatch.launch(opened, Purpose.HEDGE, transaction, head, cap_wei))
+                sent = _sent(self._dispatch.launch(opened, Purpose.HEDGE, priced, head))
         except (FeeCapExceeded, BalanceTooLow, LaneBusy, TransactionRejected, *SIGNER_FAULTS):
             return  # the next head sees the gap again
         reason = f"the account's next nonce is {nonce}: {sent.tx_hash} took it"
@@ -310,13 +308,10 @@ class Sender:
     def _delegate(self, nonce: int, head: Block) -> Sent:
         authorization = self._dispatch.authorize(self._chain_id, self._executor, nonce + 1)
         gas = gas_limit(self._network.estimate_gas(self.account, authorization))
-        fee = bid(self._network.history(), Urgency.NORMAL, self._policy.fees, gas)
-        transaction = self._transaction(nonce, fee, gas, b"")
-        transaction = replace(transaction, authorizations=(authorization,))
-        self._require_balance(transaction)
-        errand = self._ledger.open(self._errand(nonce, Purpose.DELEGATION, NO_INTENT, 0, Urgency.NORMAL, 0))
-        cap_wei = self._policy.fees.cap_wei(Urgency.NORMAL)
-        return _sent(self._dispatch.launch(errand, Purpose.DELEGATION, transaction, head, cap_wei))
+        errand = self._errand(nonce, Purpose.DELEGATION, NO_INTENT, 0, Urgency.NORMAL, 0)
+        priced = self._priced(errand, gas, b"", head, (authorization,))
+        errand = self._ledger.open(errand)
+        return _sent(self._dispatch.launch(errand, Purpose.DELEGATION, priced, head))
 
     # --- conditions --------------------------------------------------------------------------------
 
@@ -325,35 +320,48 @@ class Sender:
         final = self._ledger.last_final(self._chain_id, self.account)
         return claim(nonce, self.in_flight(), final, head.number, lambda e: self._is_gapped(e, nonce, head))
 
-    def _require_precedence(self, standing: Errand, hedge: Hedge, urgency: Urgency, head: Block) -> None:
+    def _pace(self, errand: Errand) -> Pace:
+        return self._policy.pace(errand.urgency, errand.pressure_bps)
+
+    def _require_precedence(
+        self, standing: Errand, hedge: Hedge, urgency: Urgency, pressure_bps: int, head: Block
+    ) -> None:
         """The new hedge may take the standing errand's nonce only as another try of the same intent."""
         same = standing.purpose is Purpose.HEDGE and standing.intent_id == hedge.intent_id
-        urgent = _RANK[urgency] > _RANK[standing.urgency]
+        nearer = pressure_bps >= standing.pressure_bps + PRESSING_BPS
+        rank, standing_rank = _RANK[urgency], _RANK[standing.urgency]
+        urgent = rank > standing_rank or (rank == standing_rank and nearer)
         if not same or not (urgent or standing.is_expired(head.timestamp_s)):
             raise self._busy(standing)
 
-    def _require_balance(self, transaction: Transaction) -> None:
+    def _priced(
+        self,
+        errand: Errand,
+        gas: int,
+        data: bytes,
+        head: Block,
+        authorizations: tuple[Authorization, ...] = (),
+    ) -> Priced:
+        """The errand's next transaction, paid for. Raises FeeCapExceeded, BalanceTooLow."""
+        draft = Transaction(
+            self._chain_id, errand.nonce, Fee(0, 0), gas, self.account, 0, data, authorizations
+        )
+        priced = self._pricer.price(errand, draft, head)
+        self._require_balance(priced)
+        return priced
+
+    def _require_balance(self, priced: Priced) -> None:
         """For this one and for all that may be mined beside it, each at its dearest."""
         balance_wei = self._network.balance_wei(self.account)
-        others = [e for e in self.in_flight() if e.is_open and e.nonce != transaction.nonce]
-        needed_wei = transaction.max_cost_wei + sum(errand.max_cost_wei for errand in others)
+        others = [e for e in self.in_flight() if e.is_open and e.nonce != priced.transaction.nonce]
+        needed_wei = (
+            priced.transaction.max_cost_wei + priced.data_fee_wei + sum(e.max_cost_wei for e in others)
+        )
         if balance_wei < needed_wei:
             raise BalanceTooLow(address=self.account, balance_wei=balance_wei, needed_wei=needed_wei)
 
-    def _fees(self, budget_wei: int | None) -> FeePolicy:
-        """The policy, with its caps lowered to what this is worth."""
-        fees = self._policy.fees
-        if budget_wei is None:
-            return fees
-        rescue_wei = min(fees.cap_wei(Urgency.RESCUE), budget_wei)
-        normal_wei = min(fees.cap_wei(Urgency.NORMAL), budget_wei)
-        return replace(fees, max_cost_wei=normal_wei, max_rescue_cost_wei=rescue_wei)
-
     def _busy(self, standing: Errand) -> LaneBusy:
         return LaneBusy(address=self.account, nonce=standing.nonce, intent_id=standing.intent_id)
-
-    def _transaction(self, nonce: int, fee: Fee, gas: int, data: bytes) -> Transaction:
-        return Transaction(self._chain_id, nonce, fee, gas, self.account, 0, data)
 
     def _errand(
         self, nonce: int, purpose: Purpose, intent: IntentId, epoch: int, urgency: Urgency, deadline_s: int

@@ -68,9 +68,15 @@ class Transaction:
         return self.gas * self.fee.max_fee_wei + self.value_wei
 
     @property
+    def unsigned(self) -> bytes:
+        """Everything but the signature, as bytes."""
+        encoded: bytes = rlp.encode(_fields(self))
+        return bytes([self.type]) + encoded
+
+    @property
     def digest(self) -> bytes:
         """The 32 bytes that are signed."""
-        return keccak(bytes([self.type]) + rlp.encode(_fields(self)))
+        return keccak(self.unsigned)
 
 
 @dataclass(frozen=True, slots=True)

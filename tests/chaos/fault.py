@@ -52,6 +52,15 @@ RARE_COMMITS = (
 COMMITS = (*COMMON_COMMITS, *RARE_COMMITS)
 SIDES = ("before", "after")
 MAX_REORG = 3
+REFUSALS = (
+    "UNDERPRICED",
+    "FEE_TOO_LOW",
+    "DELEGATED_IN_FLIGHT",
+    "ACCOUNT_LIMIT",
+    "INSUFFICIENT_FUNDS",
+    "NODE_CAP",
+    "OTHER",
+)
 ODD_WORDS = "the transaction is where transactions go"
 RATE_WORDS = "rate limit exceeded: 5 requests per second"
 
@@ -62,11 +71,6 @@ class Fault:
 
     kind: str
     detail: dict[str, Value] = field(default_factory=dict)
-
-
-def words(fault: str) -> list[str]:
-    """How the clients say it, as recorded."""
-    return [str(e["message"]) for e in json.loads(RECORDED.read_text()) if e["fault"] == fault]
 
 
 def _variants() -> dict[str, tuple[int, list[dict[str, Value]]]]:
@@ -98,9 +102,10 @@ def _variants() -> dict[str, tuple[int, list[dict[str, Value]]]]:
         "accepted but 'already known'": (4, _said(("ALREADY_KNOWN",))),
         "accepted but 'nonce too low'": (4, _said(("NONCE_TOO_LOW",))),
         "accepted but 'underpriced'": (4, _said(("REPLACEMENT_UNDERPRICED",))),
+        "accepted but 'pool full'": (3, _said(("POOL_FULL", "AWAITED", "DROPPED"))),
         "accepted, in words nobody knows": (3, [{"method": SEND, "scope": "all", "words": ODD_WORDS}]),
         "rate limit in JSON-RPC": (4, [d | {"words": RATE_WORDS} for d in anywhere]),
-        "refused": (6, _said(("UNDERPRICED", "DELEGATED_IN_FLIGHT", "INSUFFICIENT_FUNDS", "OTHER"))),
+        "refused": (6, _said(REFUSALS)),
         "lagging node": (6, [{"depth": d, "for": n} for d in (1, 2, 3) for n in (1, 2, 4)]),
         "disagreeing node": (
             6,
@@ -131,7 +136,13 @@ def _variants() -> dict[str, tuple[int, list[dict[str, Value]]]]:
 
 
 def _said(faults: tuple[str, ...]) -> list[dict[str, Value]]:
-    return [{"method": SEND, "scope": "all", "words": text} for fault in faults for text in words(fault)]
+    """As the clients say it, in their recorded words."""
+    answers = json.loads(RECORDED.read_text())["answers"]
+    return [
+        {"method": SEND, "scope": "all", "words": str(answer["message"]), "code": int(answer["code"])}
+        for answer in answers
+        if answer["fault"] in faults
+    ]
 
 
 KINDS = tuple(_variants())

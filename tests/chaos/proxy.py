@@ -38,6 +38,7 @@ class Rule:
     kind: str
     method: str = ""
     words: str = ""
+    code: int = -32000
     status: int = 0
     retry_after: str = ""
     delay_s: float = 0.0
@@ -207,7 +208,7 @@ class Proxy:
         return self._refused(client, upstream, asked, rule)
 
     def _refused(self, client: socket.socket, _u: HTTPConnection, asked: Json, rule: Rule) -> bool:
-        client.sendall(_http(_error(asked, -32000, rule.words)))
+        client.sendall(_http(_error(asked, rule.code, rule.words)))
         return True
 
     def _limited(self, client: socket.socket, _u: HTTPConnection, asked: Json, rule: Rule) -> bool:
@@ -231,6 +232,7 @@ FATES: dict[str, Fate] = {
     "accepted but 'already known'": Proxy._said_after,
     "accepted but 'nonce too low'": Proxy._said_after,
     "accepted but 'underpriced'": Proxy._said_after,
+    "accepted but 'pool full'": Proxy._said_after,
     "accepted, in words nobody knows": Proxy._said_after,
     "refused": Proxy._refused,
     "rate limit in JSON-RPC": Proxy._limited,

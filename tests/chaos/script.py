@@ -85,6 +85,7 @@ def network(stage: Stage, fault: Fault) -> Script:
         fault.kind,
         method,
         words=str(detail.get("words", "")),
+        code=int(detail.get("code", -32000)),
         status=429 if fault.kind == "429" else int(detail.get("status", 0)),
         retry_after=str(detail.get("retry_after", "")),
         delay_s=delay_s,

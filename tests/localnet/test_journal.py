@@ -24,6 +24,7 @@ from agent.tx.errand import Errand, State
 from agent.tx.ledger import Outcome
 from agent.values.address import TxHash
 from tests.lane import Agent, Lane, running
+from tests.postgres import Kept
 
 DIED = 9
 BROKE = 3
@@ -37,8 +38,8 @@ def shared(toolchain: Toolchain, tmp_path_factory: pytest.TempPathFactory) -> It
 
 
 @pytest.fixture
-def lane(shared: Lane, tmp_path: Path) -> Iterator[Lane]:
-    own = replace(shared, folder=tmp_path, agents=[])
+def lane(shared: Lane, tmp_path: Path, kept: Kept) -> Iterator[Lane]:
+    own = replace(shared, folder=tmp_path, agents=[], keep=kept.open)
     with rolled_back(own):
         yield own
 
@@ -171,7 +172,11 @@ def in_a_child(lane: Lane, work: Callable[[], None]) -> int:
     os._exit(0)
 
 
-@pytest.mark.parametrize("trouble", [nothing, evict, delay, uproot])
+@pytest.mark.parametrize(
+    ("kept", "trouble"),
+    [*(("sqlite", trouble) for trouble in (nothing, evict, delay, uproot)), ("postgresql", evict)],
+    indirect=["kept"],
+)
 def test_killed_at_any_boundary_the_hedge_still_happens_exactly_once(lane: Lane, trouble: Trouble) -> None:
     ended, points = DIED, 0
     while ended == DIED:
@@ -196,8 +201,8 @@ def test_killed_at_any_boundary_the_hedge_still_happens_exactly_once(lane: Lane,
     assert points > 12  # it lived through every boundary in turn before it reached the end
 
 
-def test_killed_at_random_moments_every_hedge_happens_exactly_once(lane: Lane) -> None:
-    dice, goal, kills = random.Random(20_261_121), 40, 0
+def test_killed_at_random_moments_every_hedge_happens_exactly_once(lane: Lane, kept: Kept) -> None:
+    dice, goal, kills = random.Random(20_261_121), 40 if kept.is_file else 12, 0
     while lane.effects() < goal:
 
         def work() -> None:
@@ -206,7 +211,7 @@ def test_killed_at_random_moments_every_hedge_happens_exactly_once(lane: Lane) -
                 live(lane, agent, target + 1)
 
         child = in_a_child(lane, work)
-        time.sleep(dice.uniform(0.02, 0.25))
+        time.sleep(dice.uniform(0.02, 0.25) if kept.is_file else dice.uniform(0.1, 0.7))
         os.kill(child, signal.SIGKILL)
         kills += os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
     agent = lane.agent()
@@ -215,6 +220,7 @@ def test_killed_at_random_moments_every_hedge_happens_exactly_once(lane: Lane) -
     assert lane.effects() == agent.intent().epoch == goal
 
 
+@pytest.mark.parametrize("kept", ["sqlite"], indirect=True)
 def test_a_full_disk_sends_nothing(lane: Lane) -> None:
     agent = lane.agent()
     hedge = lane.hedge(agent)

@@ -230,7 +230,7 @@ class ModelRpc:
         return 10**21
 
     def code(self, account: Address, at: object = "latest") -> bytes:
-        return delegation_code(EXECUTOR)
+        return delegation_code(EXECUTOR) if account == ACCOUNT else b""
 
     def fee_history(self, blocks: int, percentiles: Sequence[float], newest: object = "") -> FeeHistory:
         return FeeHistory(0, (self._world.base_fee_wei,) * 2, (0.5,), ((2,) * len(percentiles),))
@@ -351,10 +351,16 @@ class LaneMachine(RuleBasedStateMachine):
         self.journals: list[Journal] = []
         self.senders: list[Sender] = []
         for name in ("one.db", "two.db"):
-            database = Database(self.folder / name, lambda: self.world.tip.block.timestamp_s)
+            database = self._database(name)
             self.databases.append(database)
             self.journals.append(MortalJournal(database, self.fuse))
             self.senders.append(self._sender(self.journals[-1]))
+
+    def _database(self, name: str) -> Database:
+        return Database(self.folder / name, self._now_s)
+
+    def _now_s(self) -> float:
+        return self.world.tip.block.timestamp_s
 
     def _sender(self, journal: Journal) -> Sender:
         rpc = ModelRpc(self.world, self.fuse)

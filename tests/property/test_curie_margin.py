@@ -43,6 +43,7 @@ def accounts(draw: st.DrawFn) -> CurieMargin:
         legs=legs,
         maintenance_ppm=62_500,
         initial_ppm=100_000,
+        penalty_ppm=25_000,
         at_s=1_750_000_000,
         marks=frozen({leg.market: draw(PRICES) for leg in legs}),
     )
@@ -151,6 +152,7 @@ def test_the_requirement_is_the_sum_over_markets_and_rounds_down() -> None:
         legs,
         62_500,
         100_000,
+        25_000,
         0,
         frozen(dict.fromkeys(MARKETS, 7 * WAD + 3)),
     )

@@ -497,7 +497,7 @@ def test_liquidity_cannot_be_liquidated_and_counts_all_the_same() -> None:
 
 
 def test_an_account_without_markets_has_an_answer() -> None:
-    empty = CurieMargin(CASH, WAD, 0, 0, 0, 0, (), 62_500, 100_000, NOW_S, frozen({}))
+    empty = CurieMargin(CASH, WAD, 0, 0, 0, 0, (), 62_500, 100_000, 25_000, NOW_S, frozen({}))
     assert (solve_joint(empty, "down"), solve_joint(empty, "up")) == (None, None)
     assert collateral_to(empty, 0.2) == -WAD + 1
     broke = replace(empty, balance_wad=0, owed_wad=-1)

@@ -18,6 +18,7 @@ from agent.venues.lyra.margin import (
     STATIC_FLOOR,
     CollateralTerms,
     OptionType,
+    Penalty,
     ShortOption,
 )
 
@@ -36,6 +37,7 @@ TERMS = CollateralTerms(
     rate_wad=WAD // 20,
     settlement_fee_wad=75 * WAD // 10_000,
 )
+PENALTY = Penalty(ratio_wad=WAD // 5, min_fee_wad=10 * WAD)
 CALL_BASE, CALL_QUOTE, PUT = (
     OptionType.SHORT_CALL_BASE,
     OptionType.SHORT_CALL_QUOTE,
@@ -53,6 +55,7 @@ def _short(
     time_s: int = 14 * DAY_S,
     spot_wad: int = 2000 * WAD,
     collateral_wad: int = 0,
+    mark_wad: int = 0,
 ) -> ShortOption:
     return ShortOption(
         position_id=7,
@@ -65,6 +68,8 @@ def _short(
         collateral_wad=collateral_wad,
         collateral_token=TOKEN,
         terms=TERMS,
+        penalty=PENALTY,
+        mark_wad=mark_wad,
         at_s=NOW_S,
         prices={MARKET: spot_wad},
     )

@@ -71,6 +71,7 @@ class CurieMargin:
     legs: tuple[Leg, ...]
     maintenance_ppm: int
     initial_ppm: int
+    penalty_ppm: int
     at_s: int
     marks: Mapping[MarketId, int]
 
@@ -101,6 +102,11 @@ class CurieMargin:
         return self.free_wad
 
     @property
+    def liquidation_loss_wad(self) -> int:
+        """The penalty's share of all positions' absolute value: ``ClearingHouse._liquidate``."""
+        return mul_div_down(self._exposure_wad(self.marks), self.penalty_ppm, PPM)
+
+    @property
     def prices(self) -> Prices:
         return self.marks
 
@@ -121,8 +127,10 @@ class CurieMargin:
     def requirement_wad(self, prices: Prices, at_s: int) -> int:
         """The maintenance share of all positions' absolute value."""
         del at_s
-        exposure = sum(abs(leg.value_wad(prices[leg.market])) for leg in self.legs)
-        return mul_div_down(exposure, self.maintenance_ppm, PPM)
+        return mul_div_down(self._exposure_wad(prices), self.maintenance_ppm, PPM)
+
+    def _exposure_wad(self, prices: Prices) -> int:
+        return sum(abs(leg.value_wad(prices[leg.market])) for leg in self.legs)
 
     def is_liquidatable(self, prices: Prices, at_s: int) -> bool:
         return self.equity_wad(prices, at_s) < self.requirement_wad(prices, at_s)

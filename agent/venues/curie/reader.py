@@ -48,6 +48,7 @@ def read(curie: CurieDeployment, account: Address, block: Block) -> Reading[Curi
         ratios=Ratios(
             maintenance_ppm=first[("maintenance", "")].integer,
             initial_ppm=first[("initial", "")].integer,
+            penalty_ppm=first[("penalty", "")].integer,
             max_funding_ppm=first[("max funding", "")].integer,
             twap_s=twap_s,
         ),
@@ -87,6 +88,7 @@ def _first(curie: CurieDeployment, account: Address) -> dict[Key, Question]:
     asked: dict[Key, Question] = {
         ("maintenance", ""): Question(config, CURIE["getMmRatio"]),
         ("initial", ""): Question(config, CURIE["getImRatio"]),
+        ("penalty", ""): Question(config, CURIE["getLiquidationPenaltyRatio"]),
         ("max funding", ""): Question(config, CURIE["getMaxFundingRate"]),
         ("twap interval", ""): Question(config, CURIE["getTwapInterval"]),
         ("balance", ""): Question(vault, CURIE["getBalance"], (account,)),

@@ -22,6 +22,7 @@ class Ratios:
 
     maintenance_ppm: int
     initial_ppm: int
+    penalty_ppm: int
     max_funding_ppm: int
     twap_s: int
 
@@ -121,6 +122,7 @@ class CurieState:
             legs=tuple(self._leg(market) for market in self.markets),
             maintenance_ppm=self.ratios.maintenance_ppm,
             initial_ppm=self.ratios.initial_ppm,
+            penalty_ppm=self.ratios.penalty_ppm,
             at_s=self.at_s,
             marks=frozen({market.market: market.mark_wad for market in self.markets}),
         )

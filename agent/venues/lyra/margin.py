@@ -15,7 +15,7 @@ from agent.market.instrument import OptionKind
 from agent.market.margin import CollateralKind, Prices
 from agent.values.address import MarketId
 from agent.values.amount import Token
-from agent.values.fixed import WAD, mul_down, ratio_down
+from agent.values.fixed import WAD, mul_down, mul_up, ratio_down, ratio_up
 from agent.venues.lyra.premium import curve, premiums
 
 STATIC_FLOOR = "static floor"
@@ -79,10 +79,20 @@ class CollateralTerms:
 
 
 @dataclass(frozen=True, slots=True)
+class Penalty:
+    """What a liquidation takes: a share of what the premium leaves, and never less than the fee, in quote
+    (``getPartialCollatParams``)."""
+
+    ratio_wad: int
+    min_fee_wad: int
+
+
+@dataclass(frozen=True, slots=True)
 class ShortOption:
     """A short position as the account that is liquidated with it. Amounts in units of its collateral.
 
-    ``is_halted``: the market takes no change of collateral now (paused).
+    ``mark_wad`` is the market's premium per unit in quote; ``is_halted``: the market takes no change of
+    collateral now (paused).
     """
 
     position_id: int
@@ -95,6 +105,8 @@ class ShortOption:
     collateral_wad: int
     collateral_token: Token
     terms: CollateralTerms
+    penalty: Penalty
+    mark_wad: int
     at_s: int
     prices: Prices
     is_halted: bool = False
@@ -123,6 +135,19 @@ class ShortOption:
         if self.is_halted or self.at_s >= self.expiry_s:
             return 0
         return max(0, self.collateral_wad - self.requirement_wad(self.prices, self.at_s))
+
+    @property
+    def liquidation_loss_wad(self) -> int:
+        """``OptionToken.getLiquidationFees`` at the present premium: a share of the collateral it leaves.
+
+        The contract takes the premium at its averaged volatility, so this is near and not exact.
+        """
+        spot_wad = self.prices[self.market]
+        owed_wad, fee_wad = mul_up(self.mark_wad, self.amount_wad), self.penalty.min_fee_wad
+        if self.collateral_kind is CollateralKind.BASE:
+            owed_wad, fee_wad = ratio_up(owed_wad, spot_wad), ratio_down(fee_wad, spot_wad)
+        left_wad = max(0, self.collateral_wad - owed_wad)
+        return min(max(mul_down(left_wad, self.penalty.ratio_wad), fee_wad), left_wad)
 
     def equity_wad(self, prices: Prices, at_s: int) -> int:
         """The collateral: a short has no other means, whatever the price."""

@@ -17,7 +17,7 @@ from agent.values.block import Block
 from agent.values.call import Reading
 from agent.venues.deployments import LyraDeployment
 from agent.venues.lyra.fragment import ERC20, LYRA
-from agent.venues.lyra.margin import CollateralTerms, OptionType
+from agent.venues.lyra.margin import CollateralTerms, OptionType, Penalty
 from agent.venues.lyra.state import Holding, LyraState, Standing, TradeTerms, assemble
 
 ACTIVE = 1  # OptionToken.PositionState
@@ -37,6 +37,7 @@ def read(lyra: LyraDeployment, account: Address, block: Block) -> Reading[LyraSt
             "market paused": Question(adapter, LYRA["isMarketPaused"], (market,)),
             "base key": Question(adapter, LYRA["baseKey"], (market,)),
             "minimum": Question(Address(lyra.greek_cache), LYRA["getMinCollatParams"]),
+            "penalty": Question(Address(lyra.option_token), LYRA["getPartialCollatParams"]),
             "greek cache": Question(Address(lyra.greek_cache), LYRA["getGreekCacheParams"]),
             "market": Question(market, LYRA["getOptionMarketParams"]),
             "limits": Question(Address(lyra.pricer), LYRA["getTradeLimitParams"]),
@@ -104,6 +105,7 @@ def _standing(lyra: LyraDeployment, block: Block, replies: Replies, *, is_paused
         collateral_terms=_collateral_terms(
             replies["minimum"].row, replies["greek cache"].row, replies["market"].row
         ),
+        penalty=_penalty(replies["penalty"].row),
         trade_terms=_trade_terms(replies["limits"].row, replies["pricing"].row),
         quote_token=quote_token,
         base_token=base_token,
@@ -126,6 +128,11 @@ def _collateral_terms(minimum: Row, greek_cache: Row, market: Row) -> Collateral
         rate_wad=greek_cache[9],
         settlement_fee_wad=market[3],
     )
+
+
+def _penalty(partial: Row) -> Penalty:
+    ratio, _, _, min_fee = partial
+    return Penalty(ratio_wad=ratio, min_fee_wad=min_fee)
 
 
 def _trade_terms(limits: Row, pricing: Row) -> TradeTerms:

@@ -14,7 +14,7 @@ from agent.pricing import black
 from agent.values.address import MarketId
 from agent.values.amount import Token
 from agent.values.fixed import WAD, mul_down, mul_up, to_float
-from agent.venues.lyra.margin import CollateralTerms, OptionType, ShortOption
+from agent.venues.lyra.margin import CollateralTerms, OptionType, Penalty, ShortOption
 from agent.venues.lyra.premium import curve, premiums
 
 
@@ -79,6 +79,7 @@ class Standing:
     spot_wad: int
     is_paused: bool
     collateral_terms: CollateralTerms
+    penalty: Penalty
     trade_terms: TradeTerms
     quote_token: Token
     base_token: Token
@@ -141,6 +142,8 @@ def _margin(market: Standing, holding: Holding) -> ShortOption:
         collateral_wad=holding.collateral_wad,
         collateral_token=market.collateral_token(holding.option_type),
         terms=market.collateral_terms,
+        penalty=market.penalty,
+        mark_wad=_mark(market, holding)[0],
         at_s=market.at_s,
         prices={market.market: market.spot_wad},
         is_halted=market.is_paused,
