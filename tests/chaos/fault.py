@@ -119,7 +119,7 @@ def _variants() -> dict[str, tuple[int, list[dict[str, Value]]]]:
         "gap": (3, [{"depth": d} for d in (1, 2)]),
         "fee spike": (4, [{"gwei": g, "for": n} for g in (30, 400) for n in (1, 3, 5)]),
         "empty blocks": (4, [{"for": n} for n in (1, 3, 7)]),
-        "chain clock": (3, [{"s": s, "held": h} for s in (60, 700, 90_000) for h in (True, False)]),
+        "chain clock": (5, [{"s": s, "held": h} for h in (True, False) for s in (60, 700, 1_000, 90_000)]),
         "wall clock": (3, [{"s": s, "for": n} for s in (-86_400, -60, 60, 86_400) for n in (1, 2)]),
         "kill at a commit": (36, kills),
         "kill around a send": (8, [{"at": "send", "side": side} for side in SIDES]),
