@@ -63,13 +63,10 @@ def require_positions(desk: Desk, snapshot: Snapshot) -> None:
 
 def on_next_heads() -> Iterator[stamina.Attempt]:
     """Tries again, a little later each time, what a head refused that may work on the next: a read that
-    reverted or whose block is gone.
+    reverted or whose block is gone, and an odd answer, most often a glitch. One that stays is raised.
     """
-    return iter(
-        stamina.retry_context(
-            on=(ReadReverted, ReadUnpinned), attempts=5, wait_initial=0.2, wait_max=3.0, timeout=20.0
-        )
-    )
+    on = (ReadReverted, ReadUnpinned, RpcRejected, DecodeMismatch)
+    return iter(stamina.retry_context(on=on, attempts=5, wait_initial=0.2, wait_max=3.0, timeout=20.0))
 
 
 class Supervisor:

@@ -1,375 +1,362 @@
-"""The storm: faults in the plan's order, a block after each few, and agents that die and come back."""
+"""One act: a chain, an agent that is restarted whenever it ends, and faults on top of each other.
+
+Everything goes block by block: the agent gets one cycle, then a block is mined. Now and then the weather
+clears, and within SETTLE_BLOCKS everything wanted must be on chain and nothing left over.
+"""
 
 from __future__ import annotations
 
-import os
 import random
-import signal
-import sys
-import time
-from collections import Counter, deque
-from dataclasses import dataclass, field
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from itertools import count
 from pathlib import Path
 
-from agent.proof.database import Database
-from agent.proof.journal import Journal
-from agent.values.address import ChainId
-from tests.chaos import plan, worker
-from tests.chaos.board import NONE, Board, Field
-from tests.chaos.plan import KINDS, Where
+from tests.chaos.audit import audit
+from tests.chaos.fault import RARE_COMMITS, Fault, plan
+from tests.chaos.fleet import Fleet, Json, Life
 from tests.chaos.proxy import Proxy
-from tests.chaos.worker import BOUNDARIES, POLICY, Post
-from tests.chaos.world import World
-from tests.chaos.zygote import Zygote
-from tests.lane import PASSWORD, Lane
+from tests.chaos.script import Script, begin
+from tests.chaos.tally import Tally
+from tests.chaos.worker import Place
+from tests.chaos.world import CALM_FEE_WEI, CHAIN_ID, DEEP, World, running
 
-SETTLE_BLOCKS = 60  # after the last fault, for everything that was wanted
-FRESH_BLOCKS = 12  # after that, for one more
-OPEN_ORDERS = 2  # wanted and not there, at most
-TURN_S = 0.3  # longest wait for the agent to have worked on a head
-HALTS = (2, 5)  # exit codes after which a service is not started again by itself
-KILL_ROUNDS = 25  # patience for a boundary to be crossed
-MAIN, OTHER = 0, 1
-MOODS = {"signer: out": worker.OUT, "signer: wrong signature": worker.WRONG, "signer: high s": worker.HIGH}
+SETTLE_BLOCKS = 40
+CHECKPOINT, CALM_AFTER = 60, 80  # faults and blocks between two spells of calm
+LAYOUTS = ((2, False), (1, False), (1, True))  # public endpoints, and whether there is a private one
+ROOM = {"fault": 3, "kill": 5, "rare kill": 16}  # scripts at a time; kills wait until their place comes up
+PATIENCE = {"fault": 60, "kill": 60, "rare kill": 400}  # blocks a script is given to meet the agent
+OUTSTANDING = 2  # marks wanted at a time
+URGENCIES = ("housekeeping", "normal", "normal", "rescue")
+RPC_TIMEOUT_S = 0.5
+NEEDS_A_PERSON = (2, 5)  # exit codes after which the unit in deploy/ does not start it again
+BUILT_BY_US = 0.4  # share of blocks by the builder whom the private endpoint serves
+MAX_STEPS_PER_FAULT = 12
+RESTARTS = 8  # in a row, in calm weather: then a person would be needed
 
 
 @dataclass
-class Result:
-    """What became of everything, counted on the chain."""
+class Begun:
+    """A script on the stage, since which step."""
 
-    seed: int
-    plan: str
-    by_kind: Counter[str] = field(default_factory=Counter)
-    intents: int = 0
-    lost: int = 0
-    doubled: int = 0
-    stranded: int = 0
-    operator_actions: int = 0
-    seconds: float = 0.0
-    restarts: int = 0
-    blocks: int = 0
-    settled_after: int = 0
-    halts: list[str] = field(default_factory=list)
-
-    @property
-    def faults(self) -> int:
-        return sum(self.by_kind.values())
-
-    @property
-    def kept(self) -> bool:
-        """Whether every promise was."""
-        return not (self.lost or self.doubled or self.stranded or self.operator_actions)
-
-    def as_json(self) -> dict[str, object]:
-        return {
-            "seed": self.seed,
-            "faults": self.faults,
-            "by_kind": dict(sorted(self.by_kind.items())),
-            "intents": self.intents,
-            "lost": self.lost,
-            "doubled": self.doubled,
-            "stranded": self.stranded,
-            "operator_actions": self.operator_actions,
-            "seconds": round(self.seconds, 1),
-            "plan": self.plan,
-            "blocks": self.blocks,
-            "restarts": self.restarts,
-            "blocks_to_settle": self.settled_after,
-            "halts": self.halts,
-        }
+    fault: Fault
+    script: Script
+    since: int
 
 
-class Storm:
-    """Make the zygote and its boards before the chain's client and the proxy, which have threads."""
+class Act:
+    """The stage and its conductor."""
 
     def __init__(
-        self, lane: Lane, zygote: Zygote, boards: tuple[Board, Board], seed: int, faults: int
+        self, world: World, fleet: Fleet, folder: Path, seed: int, act: int, sabotage: str = ""
     ) -> None:
-        self._world = World(lane)
-        self._proxy = Proxy(lane.node.url)
-        self._zygote = zygote
-        self._boards = boards
-        self._dice = random.Random(seed)
-        kinds = plan.storm(seed, faults)
-        self._waiting = deque(kinds)
-        self._faults = faults
-        self.result = Result(seed, plan.digest(kinds))
-        self._pids: dict[int, int] = {}  # role: process
-        self._expected: set[int] = set()  # processes that are meant to end
-        self._kill: tuple[str, int] | None = None  # the kind that is armed, and rounds left for it
-        self._until: dict[str, int] = {}  # kinds that last for rounds
-        self._rounds = 0
-        self._folder = lane.folder
-        self._posts = [
-            Post(
-                self._proxy.url,
-                str(lane.folder),
-                name,
-                str(lane.keystore),
-                PASSWORD,
-                lane.executor.address,
-                lane.token.address,
-            )
-            for name in ("main.db", "other.db")
-        ]
-        self._tried: Counter[str] = Counter()
+        self.world = world
+        self.fleet = fleet
+        public, has_relay = LAYOUTS[act % len(LAYOUTS)]
+        self.proxies = [Proxy(world.node.url) for _ in range(public)]
+        self.relays = [Proxy(world.node.url, is_relay=True)] if has_relay else []
+        self.place = Place(
+            tuple(proxy.url for proxy in self.proxies),
+            "".join(relay.url for relay in self.relays),
+            str(folder / "journal.db"),
+            str(world.keystore),
+            world.executor.address,
+            world.token.address,
+            world.gate.address,
+            world.keeper,
+            CHAIN_ID,
+            RPC_TIMEOUT_S,
+            sabotage,
+        )
+        self.second_place = replace(self.place, journal=str(folder / "second.db"))
+        self.has_second = False
+        self.main: Life | None = None
+        self.second: Life | None = None
+        self.last: Json = {}
+        self.second_last: Json = {}
+        self.kills: dict[int, dict[str, str]] = {}
+        self.fired: set[int] = set()
+        self.held: set[str] = set()
+        self.mood = self.disk = ""
+        self.wall_s = 0
+        self.fuse_ms: int | None = None
+        self.troubles: list[str] = []
+        self.tally = Tally()
+        self._serial = count(1)
+        self._dice = random.Random(f"{seed}.{act}.work")
+        self._plan: Iterator[Fault] = plan(seed, act)
+        self._next: Fault | None = None
+        self._running: list[Begun] = []
+        self._wanted: list[tuple[int, str]] = []  # everything, ever
+        self._window: list[tuple[int, str]] = []  # what could still be undone, or is not done
+        self._done_at: dict[int, int] = {}
+        self._step = 0
+        self._failed_starts = 0
+
+    # --- what scripts may ask for ----------------------------------------------------------------------
+
+    def serial(self) -> int:
+        return next(self._serial)
+
+    def raws(self) -> dict[str, str]:
+        return {
+            tx_hash: raw for proxy in [*self.proxies, *self.relays] for tx_hash, raw in proxy.raws.items()
+        }
+
+    def order(self) -> Json:
+        """A wake-up in calm weather."""
+        return {"now_s": self.world.node.now_s() + 1, "wanted": self._window}
+
+    # --- the storm -------------------------------------------------------------------------------------
+
+    def run(self, faults: int, told: Callable[[int], None] = lambda _: None) -> Tally:
+        """Inject ``faults``, then let it settle and count."""
+        self._warm_up()
+        faults_at, step_at = CHECKPOINT, CALM_AFTER
+        limit = faults * MAX_STEPS_PER_FAULT + 200
+        while self.tally.faults < faults and self._step < limit:
+            self._arm()
+            self._block()
+            told(self.tally.faults)
+            if self.tally.faults >= faults_at or self._step >= step_at:
+                if not self._settle():
+                    break
+                faults_at, step_at = self.tally.faults + CHECKPOINT, self._step + CALM_AFTER
+        if self.tally.faults < faults:
+            self.troubles.append(f"only {self.tally.faults} of {faults} faults met the agent")
+        if self._settle():
+            self._want(force=True)  # the lane must still take a fresh one
+            self._settle()
+        self._judge()
+        return self.tally
 
     def close(self) -> None:
-        self._zygote.close()
-        self._proxy.close()
+        for proxy in [*self.proxies, *self.relays]:
+            proxy.close()
 
-    def run(self, sabotage: int = 0) -> Result:
-        """All of it. ``sabotage``: see worker; for the tests of what is counted here."""
-        start = time.monotonic()
-        for board in self._boards:
-            board[Field.SABOTAGE] = sabotage
-        self._spawn(MAIN)
-        while self._counted() < self._faults and (self._waiting or self._kill):
-            self._round()
-        self._calm()
-        self.result.seconds = time.monotonic() - start
-        return self.result
+    def _warm_up(self) -> None:
+        for _ in range(6):
+            self._block()
 
-    # --- a round --------------------------------------------------------------------------------------
+    def _arm(self) -> None:
+        """Take faults from the plan while there is room for them."""
+        while True:
+            fault = self._next or next(self._plan)
+            self._next = None
+            sort = _sort(fault)
+            if sum(_sort(begun.fault) == sort for begun in self._running) < ROOM[sort]:
+                self._begin(fault)
+            elif sort != "rare kill":  # those wait for long: one more of them is left out
+                self._next = fault
+                return
 
-    def _round(self) -> None:
-        self._rounds += 1
+    def _begin(self, fault: Fault) -> None:
+        script = begin(self, fault)
+        next(script)
+        self._running.append(Begun(fault, script, self._step))
+
+    def _cue(self, phase: str) -> None:
+        """Go on with every script."""
+        for begun in list(self._running):
+            try:
+                begun.script.send(phase)
+            except StopIteration as done:
+                self._running.remove(begun)
+                if done.value:
+                    self._count(begun.fault)
+                continue
+            if self._step - begun.since > PATIENCE[_sort(begun.fault)]:
+                begun.script.close()
+                self._running.remove(begun)
+
+    def _count(self, fault: Fault) -> None:
+        self.tally.faults += 1
+        self.tally.by_kind[fault.kind] += 1
+        if fault.kind == "kill at a commit":
+            self.tally.kills[f"{fault.detail['side']} {fault.detail['at']}"] += 1
+
+    def _block(self) -> None:
+        """One cycle of the agent, one block."""
+        self._step += 1
         self._want()
-        for _ in range(self._dice.randint(3, 8)):
-            self._inject()
-        self._await_turn()
-        self._end_what_lasts()
-        self._world.mine()
-        self._reap()
-        self._say()
+        self._cue("wake")
+        self._wake()
+        self._cue("mine")
+        if "gate" not in self.held:
+            self.world.open_gate()
+        before = set(self.world.pool()) if self.relays else set()
+        for relay in self.relays:
+            if self._dice.random() < BUILT_BY_US:
+                self.world.offer(relay.kept[-2:])
+        self.world.mine()
+        if self.relays:
+            self.world.forget(set(self.world.pool()) - before)
+        self._tell_views()
+        self._cue("mined")
+        self._tell_views()
 
-    def _want(self) -> None:
-        """More orders as the old ones come to be on the chain."""
-        for board in self._boards:
-            board[Field.FLOOR] = self._boards[MAIN][Field.FLOOR]
-        floor, target = self._boards[MAIN][Field.FLOOR], self._boards[MAIN][Field.TARGET]
-        held = self._world.held(range(floor, target))
-        missing = held.count(0)
-        if missing < OPEN_ORDERS:
-            for board in self._boards:
-                board[Field.TARGET] = target + 1
-        # what has been there for longer than a reorganisation reaches need not be looked at again
-        done = next((i for i, amount in enumerate(held) if amount == 0), len(held))
-        if done > 3 * POLICY.confirm_depth:
-            for board in self._boards:
-                board[Field.FLOOR] = floor + done - 2 * POLICY.confirm_depth
+    def _tell_views(self) -> None:
+        for proxy in self.proxies:
+            if proxy.view is not None:
+                proxy.view.head = self.world.node.block_number()
 
-    def _inject(self) -> None:
-        if not self._waiting:
-            return
-        kind = self._waiting.popleft()
-        self._tried[kind] += 1
-        if not self._do(kind):
-            self._waiting.append(kind)  # not now
+    # --- the agent's processes ---------------------------------------------------------------------------
 
-    def _do(self, kind: str) -> bool:
-        """Whether it could be done. Faults on the way are counted by the proxy, when they are met."""
-        where = KINDS[kind]
-        if where in (Where.SEND, Where.READ):
-            return self._proxy.arm(kind)
-        if where is Where.WORLD:
-            if self._attempt(kind):
-                self.result.by_kind[kind] += 1
-                return True
-            return False
-        if kind.startswith("kill -9"):
-            return self._arm_kill(kind)
-        return self._trouble(kind)
+    def _wake(self) -> None:
+        if self.main is None or self.main.is_over:
+            if self.main is not None:
+                self.main.close()
+            self.main = self.fleet.start(self.place)
+            self.tally.starts += 1
+        order = self.order()
+        order["now_s"] = int(str(order["now_s"])) + self.wall_s
+        kills = list(self.kills.values())
+        self.main.wake(order | {"kills": kills, "signer": self.mood, "disk": self.disk})
+        if self.second is not None:
+            self.has_second = True
+            self.second.wake(self.order())
+        fuse = threading.Timer((self.fuse_ms or 0) / 1000, self.main.kill)
+        if self.fuse_ms is not None:
+            fuse.start()
+        self.last = self._heard(self.main.answer(), expected_death=self.fuse_ms is not None)
+        fuse.cancel()
+        if self.second is not None:
+            self.second_last = self._heard(self.second.answer(), expected_death=False)
+            if self.second.is_over:
+                self.second.close()
+                self.second = self.fleet.start(self.second_place)
 
-    def _attempt(self, kind: str) -> bool:
-        match kind:
-            case "reorg of a success":
-                return self._world.reorg(of_success=True)
-            case "reorg of a revert":
-                return self._world.reorg(of_success=False)
-            case "revert on chain":
-                return self._world.move_gate()
-            case "eviction":
-                return self._world.evict()
-            case "foreign nonce":
-                return self._world.take_nonce()
-            case "fee spike":
-                return self._world.spike()
-            case _:
-                return self._world.jump()
+    def _heard(self, told: Json, *, expected_death: bool) -> Json:
+        if "killed" in told:
+            self.fired.add(int(str(told["killed"])))
+        elif told.get("hung"):
+            self.tally.operator_actions += 1
+            self.troubles.append("a cycle never ended")
+        elif told.get("died") and not expected_death:
+            self.tally.crashes += 1
+            self.troubles.append(f"the process ended without a word: {told}")
+        if told.get("ended"):
+            self.tally.halts[str(told["ended"])] += 1
+        if told.get("code") in NEEDS_A_PERSON:
+            self.tally.operator_actions += 1
+            self.troubles.append(f"it halted for a person: {told}")
+        if told.get("ended") == "crash":
+            self.tally.crashes += 1
+            self.troubles.append(f"crash: {told['error']}\n{told['trace']}")
+        return told
 
-    def _arm_kill(self, kind: str) -> bool:
-        if kind == "kill -9: anywhere":
-            self._zygote_kill(MAIN)
-            self.result.by_kind[kind] += 1
-            return True
-        if self._kill is not None:
-            return False
-        self._kill = (kind, KILL_ROUNDS)
-        self._boards[MAIN][Field.FUSE] = BOUNDARIES.index(kind.removeprefix("kill -9: "))
-        return True
+    # --- the work --------------------------------------------------------------------------------------
 
-    def _trouble(self, kind: str) -> bool:
-        board = self._boards[MAIN]
-        if kind in self._until or (kind in MOODS and board[Field.MOOD] != worker.WELL):
-            return False
-        if kind in MOODS:
-            board[Field.MOOD] = MOODS[kind]
-            self._until[kind] = self._rounds + self._dice.randint(2, 5)
-        elif kind == "disk full":
-            board[Field.DISK_FULL] = 1
-            self._until[kind] = self._rounds + self._dice.randint(1, 3)
-        elif kind == "agent clock jump":
-            board[Field.CLOCK_S] = self._dice.choice((-86_400, -30, 30, 86_400))
-            self._until[kind] = self._rounds + 3
-        elif kind == "two agents on one journal":
-            pid = self._zygote.spawn(self._posts[MAIN], OTHER)
-            self._expected.add(pid)
-            self._until[kind] = self._rounds + 2
-        else:
-            self._spawn(OTHER)
-            self._until[kind] = self._rounds + self._dice.randint(4, 9)
-        self.result.by_kind[kind] += 1
-        return True
-
-    def _end_what_lasts(self) -> None:
-        for kind in [kind for kind, until in self._until.items() if until <= self._rounds]:
-            self._end(kind)
-        if self._kill is not None:
-            kind, left = self._kill
-            self._kill = (kind, left - 1)
-            if left <= 0:  # never crossed: try it again later
-                self._boards[MAIN][Field.FUSE] = NONE
-                self._kill = None
-                self._waiting.append(kind)
-
-    def _end(self, kind: str) -> None:
-        board = self._boards[MAIN]
-        del self._until[kind]
-        if kind in MOODS:
-            board[Field.MOOD] = worker.WELL
-        elif kind == "disk full":
-            board[Field.DISK_FULL] = 0
-        elif kind == "agent clock jump":
-            board[Field.CLOCK_S] = 0
-        elif kind == "two agents on one key":
-            self._zygote_kill(OTHER)
-
-    # --- processes ------------------------------------------------------------------------------------
-
-    def _spawn(self, role: int) -> None:
-        self._pids[role] = self._zygote.spawn(self._posts[role], role)
-
-    def _zygote_kill(self, role: int) -> None:
-        pid = self._pids.get(role)
-        if pid is None:
-            return
-        self._expected.add(pid)
-        os.kill(pid, signal.SIGKILL)
-        self._pids.pop(role)
-        while pid in self._expected:
-            self._reap()
-
-    def _reap(self) -> None:
-        """Start again what died, as a service manager does."""
-        for pid, code in self._zygote.ended().items():
-            role = next((role for role, p in self._pids.items() if p == pid), None)
-            if pid in self._expected:
-                self._expected.discard(pid)
-                if role is None and code in (2, -9):
-                    if MAIN not in self._pids:
-                        self._restart(MAIN)
-                    continue
-            if code == -9 and self._kill is not None and self._boards[MAIN][Field.FUSE] == NONE:
-                self.result.by_kind[self._kill[0]] += 1
-                self._kill = None
-            elif code in HALTS:
-                self.result.operator_actions += 1
-                self._note(pid, code)
+    def _want(self, *, force: bool = False) -> None:
+        """Ask for a mark now and then; what is done and deep is not asked for any more."""
+        head = self.world.node.block_number()
+        marks = self.world.marks([item for item, _ in self._window])
+        for item, number in marks.items():
+            if number == 0:
+                self._done_at.pop(item, None)
             else:
-                self._note(pid, code)
-            if role is not None:
-                del self._pids[role]
-                self._restart(role)
+                self._done_at.setdefault(item, head)
+        self._window = [w for w in self._window if head - self._done_at.get(w[0], head) <= DEEP]
+        missing = [w for w in self._window if w[0] not in self._done_at]
+        if force or (self._running and len(missing) < OUTSTANDING and self._dice.random() < 0.7):
+            new = (len(self._wanted) + 1, self._dice.choice(URGENCIES))
+            self._wanted.append(new)
+            self._window.append(new)
 
-    def _restart(self, role: int) -> None:
-        self.result.restarts += 1
-        self._spawn(role)
+    # --- calm ------------------------------------------------------------------------------------------
 
-    def _note(self, pid: int, code: int) -> None:
-        for name in ("main.db.halts", "other.db.halts"):
-            path = self._folder / name
-            if path.exists():
-                lines = path.read_text().splitlines()
-                self.result.halts = lines[-10:]
+    def _settle(self) -> bool:
+        """No more faults: everything wanted is done and nothing is left within SETTLE_BLOCKS.
 
-    def _await_turn(self) -> None:
-        """Until the agent has worked on this head, or cannot."""
-        board, head = self._boards[MAIN], self._world.seen_as()
-        deadline = time.monotonic() + TURN_S
-        while board[Field.SEEN] != head and time.monotonic() < deadline:
-            self._reap()
-            time.sleep(0.004)
-        time.sleep(0.01)
+        Kills that wait for their place wait through the calm.
+        """
+        waiting = [begun for begun in self._running if _sort(begun.fault) != "fault"]
+        for begun in self._running:
+            if begun not in waiting:
+                begun.script.close()
+        self._running, self._next = [], None
+        kills, self.kills = self.kills, {}
+        self.world.fee_wei = CALM_FEE_WEI
+        is_settled = self._calm()  # alone: nobody else clears up after it
+        if is_settled and self.has_second:
+            self.second = self.fleet.start(self.second_place)
+            is_settled = self._calm()
+            self.second.close()
+        self.second, self.second_last = None, {}
+        self._running, self.kills = waiting, kills
+        return is_settled
 
-    # --- afterwards -----------------------------------------------------------------------------------
+    def _calm(self) -> bool:
+        starts = self.tally.starts
+        for blocks in range(SETTLE_BLOCKS + 1):
+            self._block()
+            if self._is_settled():
+                self.tally.settle_blocks.append(blocks)
+                return True
+            if self.tally.starts - starts > RESTARTS:
+                self.tally.operator_actions += 1
+                self.troubles.append(f"it does not stay up in calm weather: {self.last}")
+                break
+        left = sum(max(int(str(told.get("open", 0))), 0) for told in (self.last, self.second_last))
+        missing = [item for item, _ in self._window if item not in self._done_at]
+        pool = self.world.pool()
+        self.tally.stranded += max(left + len(pool), 1)
+        self.troubles.append(
+            f"not settled after {SETTLE_BLOCKS} blocks at block {self.world.node.block_number()}: "
+            f"{left} errands, {len(pool)} in the pool, missing {missing}, it says {self.last}"
+        )
+        return False
 
-    def _calm(self) -> None:
-        """No more faults: what was wanted must come to be, everything must end, and the lane must work."""
-        self.result.by_kind.update(self._proxy.hit)
-        self._proxy.heal()
-        for kind in list(self._until):
-            self._end(kind)
-        self._boards[MAIN][Field.FUSE] = NONE
-        self._kill = None
-        self._world.spiking = 0
-        for board in self._boards:
-            board[Field.FLOOR] = 0
-        if OTHER not in self._pids and (self._folder / "other.db").exists():
-            self._spawn(OTHER)
-        settled = self._settle(SETTLE_BLOCKS)
-        self.result.settled_after = settled
-        target = self._boards[MAIN][Field.TARGET]
-        for board in self._boards:
-            board[Field.TARGET] = target + 1
-        self._settle(FRESH_BLOCKS)
-        orders = range(target + 1)
-        held = self._world.held(orders)
-        executed = self._world.executed()
-        self.result.blocks = self._world.head
-        self.result.intents = len(executed)
-        self.result.lost = held[:-1].count(0)
-        self.result.doubled = sum(amount - 1 for amount in held if amount > 1)
-        self.result.doubled += sum(times - 1 for times in executed.values() if times > 1)
-        self.result.stranded = self._live() + self._world.pooled() + int(held[-1] == 0)
+    def _is_settled(self) -> bool:
+        told = [self.last] + ([self.second_last] if self.second is not None else [])
+        if any(t.get("open") != 0 or t.get("error") for t in told) or self.world.pool():
+            return False
+        marks = self.world.marks([item for item, _ in self._window])
+        return all(marks.values())
 
-    def _settle(self, blocks: int) -> int:
-        for count in range(blocks):
-            self._await_turn()
-            self._reap()
-            held = self._world.held(range(self._boards[MAIN][Field.TARGET]))
-            if 0 not in held and not self._live() and not self._world.pooled():
-                return count
-            self._world.mine()
-        return blocks
+    def _judge(self) -> None:
+        """The truth, from the chain alone."""
+        items = [item for item, _ in self._wanted]
+        marks = self.world.marks(items)
+        executions = self.world.executions()
+        self.tally.wanted = len(items)
+        self.tally.intents = len(executions)
+        self.tally.blocks = self.world.node.block_number()
+        self.tally.lost = sum(number == 0 for number in marks.values())
+        by_item = sum(number > 1 for number in marks.values())
+        by_intent = sum(number > 1 for number in executions.values())
+        self.tally.doubled = max(by_item, by_intent)
+        if sum(marks.values()) != sum(executions.values()):
+            self.troubles.append(
+                f"{sum(marks.values())} marks on chain, but {sum(executions.values())} executions"
+            )
+        paths = [Path(self.place.journal), *([Path(self.second_place.journal)] if self.has_second else [])]
+        if not self.place.sabotage:
+            self.troubles += audit(paths, self.raws(), executions)
+        self.tally.troubles = self.troubles
 
-    def _live(self) -> int:
-        """Errands that have not ended, in any journal."""
-        count = 0
-        for post in self._posts:
-            path = Path(post.folder) / post.journal
-            if path.exists():
-                with Database(path, time.time, read_only=True) as database:
-                    journal = Journal(database)
-                    for chain_id, account in journal.lanes():
-                        count += len(journal.live(ChainId(chain_id), account))
-        return count
 
-    def _counted(self) -> int:
-        return self.result.faults + sum(self._proxy.hit.values())
+def _sort(fault: Fault) -> str:
+    """What it shares room and patience with."""
+    if fault.kind != "kill at a commit":
+        return "fault"
+    return "rare kill" if fault.detail["at"] in RARE_COMMITS else "kill"
 
-    def _say(self) -> None:
-        if sys.stderr.isatty() and self._rounds % 10 == 0:
-            text = f"\r{self._counted():>6,} of {self._faults:,} faults, block {self._world.head:,} "
-            sys.stderr.write(text)
-            sys.stderr.flush()
+
+def act(
+    anvil: Path,
+    folder: Path,
+    seed: int,
+    number: int,
+    faults: int,
+    told: Callable[[int], None] = lambda _: None,
+    sabotage: str = "",
+) -> Tally:
+    """A whole act on a chain of its own."""
+    with running(anvil, folder) as world, Fleet() as fleet:
+        stage = Act(world, fleet, folder, seed, number, sabotage)
+        try:
+            return stage.run(faults, told)
+        finally:
+            stage.close()
