@@ -10,15 +10,16 @@ from agent.tx.errand import Fault, Reply
 
 # Rejected is what a node says of a transaction before it could have let it into its pool. "Nonce too low"
 # proves nothing: the nonce may have been used by this very transaction, sent twice by something between us
-# and the node. One that gave way was in a pool, and one that was waited for still is. A full pool
-# proves nothing either: reth and erigon let a transaction in before they find that it is one too many. A
-# gapped nonce and a full lane pass by themselves.
+# and the node. Nor does "replacement underpriced": what it does not outbid may be this very transaction,
+# which a gateway gave to two nodes. One that gave way was in a pool, and one that was waited for still is. A
+# full pool proves nothing either: reth and erigon let a transaction in before they find that it is one too
+# many. A gapped nonce and a full lane pass by themselves.
 MEANING: Mapping[SendFault, tuple[Reply, Fault]] = MappingProxyType(
     {
         SendFault.ALREADY_KNOWN: (Reply.ACCEPTED, Fault.NONE),
         SendFault.NONCE_TOO_LOW: (Reply.UNKNOWN, Fault.UNSURE),
         SendFault.NONCE_TOO_HIGH: (Reply.REJECTED, Fault.CROWDED),
-        SendFault.REPLACEMENT_UNDERPRICED: (Reply.REJECTED, Fault.UNDERPRICED),
+        SendFault.REPLACEMENT_UNDERPRICED: (Reply.UNKNOWN, Fault.UNDERPRICED),
         SendFault.UNDERPRICED: (Reply.REJECTED, Fault.UNDERPRICED),
         SendFault.FEE_TOO_LOW: (Reply.REJECTED, Fault.UNDERPRICED),
         SendFault.INSUFFICIENT_FUNDS: (Reply.REJECTED, Fault.INVALID),
