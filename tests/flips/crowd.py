@@ -38,13 +38,10 @@ class Errand:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What became of a transaction: mined in ``block``, succeeded or not, with its logs as the node words
-    them.
-    """
+    """What became of a transaction: mined, and succeeded or not."""
 
     is_done: bool
-    block: int
-    logs: list[dict[str, object]]
+    tx_hash: str
 
 
 @dataclass(frozen=True)
@@ -62,49 +59,43 @@ class Crowd:
         return found
 
     def send(self, errands: Sequence[Errand]) -> list[Told]:
-        """Mine them all, `PER_BLOCK` to a block, in order for each sender."""
-        node = self.chain.node
-        node.set_automine(on=False)
+        """Mine them all, `PER_BLOCK` to a block, in order."""
         told: list[Told] = []
+        for start in range(0, len(errands), PER_BLOCK):
+            told += self.mine(errands[start : start + PER_BLOCK])
+        return told
+
+    def mine(self, errands: Sequence[Errand], at_s: int | None = None) -> list[Told]:
+        """One block of them, in order, at ``at_s`` if that is given."""
+        node = self.chain.node
         senders = list(dict.fromkeys(errand.sender for errand in errands))
         counts = node.batch([("eth_getTransactionCount", (one, "latest")) for one in senders])
         nonces = {one: quantity(count) for one, count in zip(senders, counts, strict=True)}
+        calls = []
+        for place, errand in enumerate(errands):
+            # the node takes a batch in any order: nonces and tips keep ours
+            order = {"nonce": hex(nonces[errand.sender]), "maxPriorityFeePerGas": hex(TIP_WEI - place)}
+            nonces[errand.sender] += 1
+            calls.append(("eth_sendTransaction", (_transaction(errand) | order,)))
+        node.set_automine(on=False)
         try:
-            for start in range(0, len(errands), PER_BLOCK):
-                calls = []
-                for place, errand in enumerate(errands[start : start + PER_BLOCK]):
-                    # the node takes a batch in any order: nonces and tips keep ours
-                    order = {
-                        "nonce": hex(nonces[errand.sender]),
-                        "maxPriorityFeePerGas": hex(TIP_WEI - place),
-                    }
-                    nonces[errand.sender] += 1
-                    calls.append(("eth_sendTransaction", (_transaction(errand) | order,)))
-                hashes = [str(answer) for answer in node.batch(calls)]
-                node.mine()
-                receipts = node.batch([("eth_getTransactionReceipt", (one,)) for one in hashes])
-                told += [_told(cast(dict[str, object], receipt)) for receipt in receipts]
+            hashes = [str(answer) for answer in node.batch(calls)]
+            if at_s is not None:
+                node.set_next_timestamp(at_s)
+            node.mine()
         finally:
             node.set_automine(on=True)
-        return told
+        receipts = node.batch([("eth_getTransactionReceipt", (one,)) for one in hashes])
+        return [_told(cast(dict[str, object], receipt)) for receipt in receipts]
 
-    def attempt(self, errand: Errand, at_s: int) -> tuple[bool, str, Told]:
-        """One transaction in a block of its own at ``at_s``: whether it succeeded, and why not.
-
-        The reason is what a call at that very block says; "" if it succeeded.
-        """
-        node = self.chain.node
-        node.set_next_timestamp(at_s)
-        receipt = cast(dict[str, object], node.request("eth_sendTransactionSync", _transaction(errand)))
-        told = _told(receipt)
+    def why(self, told: Told) -> str:
+        """Why it failed, from the trace of the transaction itself; "" if it succeeded."""
         if told.is_done:
-            return True, "", told
-        call = {"from": errand.sender, "to": errand.contract.address, "data": _data(errand)}
-        try:
-            node.request("eth_call", call, hex(told.block))
-        except RpcRejected as error:
-            return False, self.chain.reason(error), told
-        return False, "it does not revert when called again", told
+            return ""
+        trace = self.chain.node.request("debug_traceTransaction", told.tx_hash, {"tracer": "callTracer"})
+        output = str(cast(dict[str, object], trace).get("output", "0x"))
+        refusal = RpcRejected(endpoint="", method="", reason="no reason", rpc_code=3, data=output)
+        return self.chain.reason(refusal)
 
 
 def ask_truths(chain: Chain, requests: Sequence[Request]) -> list[bool]:
@@ -146,8 +137,4 @@ def _data(errand: Errand) -> str:
 
 
 def _told(receipt: dict[str, object]) -> Told:
-    return Told(
-        receipt["status"] == "0x1",
-        quantity(receipt["blockNumber"]),
-        cast(list[dict[str, object]], receipt["logs"]),
-    )
+    return Told(receipt["status"] == "0x1", str(receipt["transactionHash"]))

@@ -44,7 +44,6 @@ SLOTS = 400  # of a BaseToken's storage are looked through for what closing it w
 PUSH_TICKS = 2_600  # about 30 % up or 23 % down
 REACH = (0.03, 0.17)  # how far flips are that the pushed pool lets the oracle bring about
 BY_TIME = 5  # every such liquidation is by waiting instead of by the oracle
-TRIES = 12
 ORACLE_S = 15  # after the last block: the shorter average is then of the pushed pool alone
 TOLERANCE = (
     "1e-9, or one step of the venue's price where that is more. By views: 0, the flip is the contract's own "
@@ -302,9 +301,14 @@ def _judge_times(one: World, tally: Tally, cases: Sequence[Case]) -> None:
 # --- by transactions ----------------------------------------------------------------------------------
 
 
-def _liquidation(one: World, case: Case, venue: Venue) -> Errand:
-    order = (case.account, venue.contracts.base.address, 0)
-    return Errand(one.whale, one.curie.clearing_house, "liquidate", order)
+def _liquidation(one: World, case: Case) -> Errand:
+    """Where the account has most at stake, as liquidators do: in a market with less than a 34th of its
+    positions' value the protocol reverts (``getLiquidatablePositionSize`` casts the share to 24 bits).
+    """
+    margin = case.margin
+    largest = max(margin.legs, key=lambda leg: abs(leg.value_wad(margin.prices[leg.market])))
+    base = next(v.contracts.base.address for v in one.venues if v.market == largest.market)
+    return Errand(one.whale, one.curie.clearing_house, "liquidate", (case.account, base, 0))
 
 
 def _liquidate_in_time(one: World, tally: Tally, cases: Sequence[Case], wanted: int) -> None:
@@ -313,111 +317,83 @@ def _liquidate_in_time(one: World, tally: Tally, cases: Sequence[Case], wanted: 
         if tally.by_transaction >= wanted:
             return
         hours = solve_time(case.margin, HORIZON_S)
-        venue = _taken(one, case.margin)
-        if hours is None or venue is None:
+        if hours is None or _has_orders(case):
             continue
         at_s = case.margin.at_s + round(hours * 3600)
         if at_s - 1 <= one.node.now_s():
             continue
+        snapshot = one.node.snapshot()
         for then_s, refusal in ((at_s - 1, HEALTHY), (at_s, "")):
-            snapshot = one.node.snapshot()
-            _, reason, _ = one.crowd.attempt(_liquidation(one, case, venue), then_s)
+            (told,) = one.crowd.mine([_liquidation(one, case)], then_s)
+            reason = one.crowd.why(told)
             tally.judge(f"liquidate in time: {case.name} at {then_s}: {reason}", is_right=reason == refusal)
-            one.node.revert(snapshot)
+        one.node.revert(snapshot)
         tally.by_transaction += 1
 
 
-def _taken(one: World, margin: CurieMargin) -> Venue | None:
-    """A market the account has a position in, None if open orders forbid to liquidate it."""
-    if margin.pending_fee_wad:
-        return None
-    held = {leg.market for leg in margin.legs if leg.size_wad}
-    return next(venue for venue in one.venues if venue.market in held)
+def _has_orders(case: Case) -> bool:
+    """Nobody can be liquidated who has liquidity in a pool; that earns fees at once."""
+    return case.margin.pending_fee_wad > 0
 
 
 def _liquidate_at_prices(
     one: World, tally: Tally, cases: Sequence[Case], way: Direction, wanted: int
 ) -> None:
-    """The pools are pushed ``way``; a mark is then the index and its premium, and follows the oracle."""
+    """The pools are pushed ``way``; a mark is then the index and its premium, and follows the oracle.
+
+    Everything happens in one second of which only the oracle's price is not known: the flip is solved for the
+    account at that second, and the oracle moves by as much as the mark must.
+    """
     before = one.node.snapshot()
     one.push([PUSH_TICKS if way == "up" else -PUSH_TICKS] * len(one.venues))
-    for case in cases:
+    then_s = one.node.now_s() + ORACLE_S
+    near = [
+        (case, venue)
+        for case in cases
+        for venue in one.venues
+        if not _has_orders(case)
+        and any(
+            (market, direction) == (venue.market, way)
+            and flip is not None
+            and REACH[0] <= flip.distance <= REACH[1]
+            for market, direction, flip in case.flips
+        )
+    ][: 2 * wanted]
+    snapshot = one.node.snapshot()
+    one.node.set_next_timestamp(then_s)
+    one.node.mine()
+    margins = [state.margin for state in one.read([case.account for case, _ in near])]
+    one.node.revert(snapshot)
+    for (case, venue), margin in zip(near, margins, strict=True):
         if tally.by_transaction >= wanted:
             break
-        near = [
-            (venue, flip)
-            for venue in one.venues
-            for market, direction, flip in case.flips
-            if flip is not None
-            and (market, direction) == (venue.market, way)
-            and REACH[0] <= flip.distance <= REACH[1]
-        ]
-        if (
-            near
-            and _taken(one, case.margin) is not None
-            and _liquidate_at_price(one, tally, case, near[0][0], way)
-        ):
-            tally.by_transaction += 1
+        flip = solve_price(margin, venue.market, way)
+        if flip is not None and flip.distance > 0:
+            _liquidate_at_price(one, tally, case, venue, margin.prices[venue.market], flip, then_s)
     one.node.revert(before)
 
 
-def _liquidate_at_price(one: World, tally: Tally, case: Case, venue: Venue, way: Direction) -> bool:
-    """On both sides of one step of the oracle; False if the pools' averages do not let the mark get there."""
-    sides = _steps_around(one, case, venue, way)
-    if sides is None:
-        return False
-    (good_wad, safe), (bad_wad, doomed) = sides
-    flip = solve_price(safe, venue.market, way)
-    if flip is not None:
-        tally.measure(f"{case.name} {way}", flip.price_wad, doomed.prices[venue.market], FEED_STEP_WAD)
-    for price_wad, refusal in ((good_wad, HEALTHY), (bad_wad, "")):
-        snapshot, now_s = one.node.snapshot(), one.node.now_s()
-        one.node.set_next_timestamp(now_s + ORACLE_S)
-        one.set_oracle(venue, price_wad)
-        _, reason, _ = one.crowd.attempt(_liquidation(one, case, venue), now_s + ORACLE_S + 1)
-        tally.judge(f"liquidate: {case.name} at {price_wad} {flip}: {reason}", is_right=reason == refusal)
-        one.node.revert(snapshot)
-    return True
-
-
-def _steps_around(
-    one: World, case: Case, venue: Venue, way: Direction
-) -> tuple[tuple[int, CurieMargin], tuple[int, CurieMargin]] | None:
-    """The last oracle price at which the account, as it is read there, is healthy, and the next one, at which
-    it is not; found by the flips that are solved on the way, each time a little nearer: an average that has
-    one second of the new price in it takes a 900th of the way.
+def _liquidate_at_price(
+    one: World, tally: Tally, case: Case, venue: Venue, mark_wad: int, flip: Flip, then_s: int
+) -> None:
+    """One block: the oracle a step before the flip, a liquidation that is refused, the oracle a step on, and
+    the liquidation.
     """
-    step = FEED_STEP_WAD if way == "up" else -FEED_STEP_WAD
-    price = venue.aggregator.integer("latestAnswer") * FEED_STEP_WAD
-    good: tuple[int, CurieMargin] | None = None
-    bad: tuple[int, CurieMargin] | None = None
-    for _ in range(TRIES):
-        margin = _at_oracle(one, case, venue, price)
-        if margin.is_liquidatable(margin.prices, margin.at_s):
-            bad = (price, margin)
-        else:
-            good = (price, margin)
-        if good is None:
-            return None
-        if bad is not None:
-            if bad[0] - good[0] == step:
-                return good, bad
-            price = good[0] + (bad[0] - good[0]) // step // 2 * step
-            continue
-        flip = solve_price(margin, venue.market, way)
-        if flip is None:
-            return None
-        price += max(1, (flip.price_wad - margin.prices[venue.market]) // step) * step
-    return None
-
-
-def _at_oracle(one: World, case: Case, venue: Venue, price_wad: int) -> CurieMargin:
-    """The account a second after the oracle was set; then that is rolled back."""
-    snapshot, now_s = one.node.snapshot(), one.node.now_s()
-    one.node.set_next_timestamp(now_s + ORACLE_S)
-    one.set_oracle(venue, price_wad)
-    one.node.set_next_timestamp(now_s + ORACLE_S + 1)
-    one.node.mine()
-    (state,) = one.read((case.account,))
+    step = FEED_STEP_WAD if flip.direction == "up" else -FEED_STEP_WAD
+    needed = -((mark_wad - flip.price_wad) // step)  # whole steps, the last of them reaches the flip
+    answer = venue.aggregator.integer("latestAnswer") + needed * step // FEED_STEP_WAD
+    errands = []
+    for at in (answer - step // FEED_STEP_WAD, answer):
+        errands.append(Errand(one.owner, venue.aggregator, "setAnswer", (at,)))
+        errands.append(_liquidation(one, case))
+    snapshot = one.node.snapshot()
+    told = one.crowd.mine(errands, then_s)
+    seen_wad = one.curie.account_balance.integer("getMarkPrice", venue.contracts.base.address)
+    if seen_wad == mark_wad + needed * step:  # else another average ruled the mark
+        tally.measure(f"{case.name} by transaction", flip.price_wad, seen_wad, FEED_STEP_WAD)
+        for one_told, refusal in zip(told[1::2], (HEALTHY, ""), strict=True):
+            reason = one.crowd.why(one_told)
+            what = f"liquidate: {case.name}, mark {seen_wad}, {flip}: {reason}"
+            tally.judge(what, is_right=reason == refusal)
+        tally.by_transaction += 1
     one.node.revert(snapshot)
-    return state.margin

@@ -206,18 +206,15 @@ def _liquidate(one: World, tally: Tally, rng: Random, cases: Sequence[Case], wan
         sides = _sides(case, then_s, is_by_time=tally.by_transaction % BY_TIME == BY_TIME - 1)
         if sides is None:
             continue
+        market, position_id = one.lyra.option_market, case.short.position_id
+        errand = Errand(one.judge, market, "liquidatePosition", (position_id, one.judge))
         for (price_wad, at_s), refusal in zip(sides, (NOT_YET, ""), strict=True):
             snapshot = one.node.snapshot()
             one.node.set_next_timestamp(at_s - 1)
             one.set_spot(price_wad)
-            errand = Errand(
-                one.judge,
-                one.lyra.option_market,
-                "liquidatePosition",
-                (case.short.position_id, one.judge),
-            )
-            is_done, reason, _ = one.crowd.attempt(errand, at_s)
-            is_right = is_done == (refusal == "") and reason.split("(")[0] == refusal
+            (told,) = one.crowd.mine([errand], at_s)
+            reason = one.crowd.why(told)
+            is_right = reason.split("(")[0] == refusal
             tally.judge(f"liquidatePosition: {case.name} at {price_wad}, {at_s}: {reason}", is_right=is_right)
             one.node.revert(snapshot)
         tally.by_transaction += 1
