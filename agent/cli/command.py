@@ -181,10 +181,10 @@ def positions(config: ConfigOption = None, set_: SetOption = None, as_json: Json
 
 @app.command()
 def risk(config: ConfigOption = None, set_: SetOption = None, as_json: JsonOption = False) -> None:
-    """Health, flip prices and distance to liquidation of every account; the book's Greeks; limits."""
-    from agent.cli import keep
+    """What moves the book, what would liquidate it and why, what the agent would do and at what cost."""
+    from agent.cli import risk as explained
 
-    keep.risk(_config(config, set_), as_json=as_json)
+    explained.risk(_config(config, set_), as_json=as_json)
 
 
 @app.command()
