@@ -18,16 +18,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
 
-from agent.market.margin import Prices
+from agent.market.margin import Betas, Prices
 from agent.risk.liquidation import (
     DIRECTIONS,
     TOP,
     Direction,
     Flip,
-    shocked,
+    moved,
     solve_joint,
+    solve_lapse,
     solve_price,
-    solve_time,
 )
 from agent.sim.toolchain import Toolchain
 from agent.values.address import Address, MarketId
@@ -54,23 +54,42 @@ HEALTHY = "CH_EAV"
 
 
 @dataclass(frozen=True)
+class Foretold:
+    """One answer of the solver: of one market, or of all together, each by its beta."""
+
+    market: MarketId | None
+    betas: Betas
+    way: Direction
+    flip: Flip | None
+
+    @property
+    def at(self) -> int:
+        """What was solved for: a price, or the ratio of the move. Only of one that was found."""
+        assert self.flip is not None
+        return self.flip.ratio_wad if self.market is None else self.flip.price_wad
+
+    def now(self, margin: CurieMargin) -> int:
+        return WAD if self.market is None else margin.prices[self.market]
+
+    def prices(self, margin: CurieMargin, at: int) -> Prices:
+        """The prices that are not the present ones when the market's price or the ratio is ``at``."""
+        if self.market is None:
+            return moved(margin.prices, at, self.betas)
+        return {self.market: at}
+
+
+@dataclass(frozen=True)
 class Case:
-    """A healthy account, and the flips solved for it: by market, and (None) of all markets together."""
+    """A healthy account, and the flips solved for it."""
 
     account: Address
     margin: CurieMargin
-    flips: tuple[tuple[MarketId | None, Direction, Flip | None], ...]
+    solved: tuple[Foretold, ...]
 
     @property
     def name(self) -> str:
         legs = ", ".join(f"{leg.asset} {leg.size_wad}" for leg in self.margin.legs if leg.size_wad)
         return f"{self.account} ({legs})"
-
-    def moved(self, market: MarketId | None, price_or_ratio_wad: int) -> Prices:
-        """The prices that differ from the present ones."""
-        if market is None:
-            return shocked(self.margin.prices, price_or_ratio_wad)
-        return {market: price_or_ratio_wad}
 
 
 @dataclass(frozen=True)
@@ -122,7 +141,7 @@ def flips(
         cases: list[Case] = []
         for start in range(0, len(one.people), 100):
             people = one.people[start : start + 100]
-            found = _healthy(one, tally, people, closing)[: accounts - len(cases)]
+            found = _healthy(one, tally, rng, people, closing)[: accounts - len(cases)]
             _judge_prices(one, tally, rng, found, closing)
             cases += found
             told(len(cases))
@@ -186,7 +205,9 @@ def _storage(one: World, address: Address) -> list[int]:
     return [int(str(word), 16) for word in one.node.batch(calls)]
 
 
-def _healthy(one: World, tally: Tally, people: Sequence[Address], closing: Closing) -> list[Case]:
+def _healthy(
+    one: World, tally: Tally, rng: Random, people: Sequence[Address], closing: Closing
+) -> list[Case]:
     """Those that have a position and are healthy, solved; of all, whether the contracts agree to the last
     digit, with the markets open and with the markets closed at the present marks.
     """
@@ -197,11 +218,16 @@ def _healthy(one: World, tally: Tally, people: Sequence[Address], closing: Closi
         held = [leg.market for leg in margin.legs if leg.size_wad]
         if not held or margin.is_liquidatable(margin.prices, margin.at_s):
             continue
-        found: list[tuple[MarketId | None, Direction, Flip | None]] = [
-            (market, way, solve_price(margin, market, way)) for market in held for way in DIRECTIONS
+        found = [
+            Foretold(market, {}, way, solve_price(margin, market, way))
+            for market in held
+            for way in DIRECTIONS
         ]
         if len(held) > 1:
-            found += [(None, way, solve_joint(margin, way)) for way in DIRECTIONS]
+            for betas in (dict.fromkeys(margin.prices, WAD), _betas(rng, margin)):
+                found += [
+                    Foretold(None, betas, way, solve_joint(margin, way, None, betas)) for way in DIRECTIONS
+                ]
         cases.append(Case(person, margin, tuple(found)))
     answers = judge(one, asked)
     for index, (person, state) in enumerate(zip(people, states, strict=True)):
@@ -218,57 +244,44 @@ def _healthy(one: World, tally: Tally, people: Sequence[Address], closing: Closi
 def _judge_prices(one: World, tally: Tally, rng: Random, cases: Sequence[Case], closing: Closing) -> None:
     bench = Bench(one, tally)
     for case in cases:
-        for market, way, flip in case.flips:
-            kind = "joint" if market is None else "price"
-            now = WAD if market is None else case.margin.prices[market]
-            probes: list[tuple[str, int, bool]] = []
-            if flip is None:
+        for said in case.solved:
+            now, down = said.now(case.margin), said.way == "down"
+            kind = "price" if said.market is not None else "joint"
+            if said.flip is None:
                 probes = [
-                    (f"{kind}, no flip {way}", now * ratio // 100, False)
+                    (f"{kind}, no flip", now * ratio // 100, False)
                     for ratio in NEVER_RATIOS_PCT
-                    if (ratio < 100) == (way == "down")
+                    if (ratio < 100) == down
                 ]
             else:
-                at, nearer = _at(flip), _at(flip) + (1 if way == "down" else -1)
-                between = rng.randrange(min(now, nearer), max(now, nearer) + 1)
+                nearer = said.at + (1 if down else -1)
                 probes = [
-                    (f"{kind}, at the flip", at, True),
+                    (f"{kind}, at the flip", said.at, True),
                     (f"{kind}, a step nearer", nearer, False),
-                    (f"{kind}, on the way", between, False),
+                    (f"{kind}, on the way", rng.randrange(min(now, nearer), max(now, nearer) + 1), False),
                 ]
-            for what, place, is_bad in probes:
-                overrides = closing.at(case.moved(market, place))
-                bench.expect(
-                    f"{what}: {case.name} {market} at {place} {flip}", case.account, overrides, is_bad=is_bad
-                )
+            for what, at, is_bad in probes:
+                overrides = closing.at(said.prices(case.margin, at))
+                bench.expect(f"{what}: {case.name} at {at} {said}", case.account, overrides, is_bad=is_bad)
     bench.close()
-    sample = [
-        (case, market, way, flip)
-        for case in cases[::SAMPLE]
-        for market, way, flip in case.flips
-        if flip is not None
-    ]
-    found = _bisect(one, [(case, market, way) for case, market, way, _ in sample], closing)
-    for (case, market, way, flip), contracts in zip(sample, found, strict=True):
-        tally.measure(f"{case.name} {market} {way}", _at(flip), contracts, 1)
+    sample = [(case, said) for case in cases[::SAMPLE] for said in case.solved if said.flip is not None]
+    for (case, said), contracts in zip(sample, _bisect(one, sample, closing), strict=True):
+        tally.measure(f"{case.name} {said}", said.at, contracts, 1)
 
 
-def _at(flip: Flip) -> int:
-    """What was solved for: a price, or the ratio of all prices to the present ones."""
-    return flip.ratio_wad if flip.market is None else flip.price_wad
+def _betas(rng: Random, margin: CurieMargin) -> Betas:
+    return {market: rng.choice((-WAD // 4, 0, WAD // 2, 3 * WAD // 2, 2 * WAD)) for market in margin.prices}
 
 
-def _bisect(
-    one: World, sample: Sequence[tuple[Case, MarketId | None, Direction]], closing: Closing
-) -> list[int]:
+def _bisect(one: World, sample: Sequence[tuple[Case, Foretold]], closing: Closing) -> list[int]:
     """The contracts' flips by their views alone, all at once: nothing of what was solved goes in."""
-    safe = [WAD if market is None else case.margin.prices[market] for case, market, _ in sample]
-    bad = [0 if way == "down" else now * TOP // WAD for now, (_, _, way) in zip(safe, sample, strict=True)]
+    safe = [said.now(case.margin) for case, said in sample]
+    bad = [0 if said.way == "down" else now * TOP // WAD for now, (_, said) in zip(safe, sample, strict=True)]
     while any(abs(low - high) > 1 for low, high in zip(safe, bad, strict=True)):
         middles = [(low + high) // 2 for low, high in zip(safe, bad, strict=True)]
         asked = [
-            (case.account, closing.at(case.moved(market, middle)))
-            for (case, market, _), middle in zip(sample, middles, strict=True)
+            (case.account, closing.at(said.prices(case.margin, middle)))
+            for (case, said), middle in zip(sample, middles, strict=True)
         ]
         for index, (value, requirement) in enumerate(judge(one, asked)):
             if abs(safe[index] - bad[index]) > 1:
@@ -281,9 +294,9 @@ def _judge_times(one: World, tally: Tally, cases: Sequence[Case]) -> None:
     moments: dict[int, list[tuple[Case, bool, str]]] = {}
     start_s = one.node.now_s()
     for case in cases:
-        hours = solve_time(case.margin, HORIZON_S)
-        at_s = case.margin.at_s + (HORIZON_S if hours is None else round(hours * 3600))
-        if hours is None:
+        lapse = solve_lapse(case.margin, HORIZON_S)
+        at_s = case.margin.at_s + (HORIZON_S if lapse is None else lapse.seconds)
+        if lapse is None:
             moments.setdefault(at_s, []).append((case, False, "never in time"))
             continue
         moments.setdefault(at_s, []).append((case, True, "at the second"))
@@ -316,10 +329,10 @@ def _liquidate_in_time(one: World, tally: Tally, cases: Sequence[Case], wanted: 
     for case in cases:
         if tally.by_transaction >= wanted:
             return
-        hours = solve_time(case.margin, HORIZON_S)
-        if hours is None or _has_orders(case):
+        lapse = solve_lapse(case.margin, HORIZON_S)
+        if lapse is None or _has_orders(case):
             continue
-        at_s = case.margin.at_s + round(hours * 3600)
+        at_s = case.margin.at_s + lapse.seconds
         if at_s - 1 <= one.node.now_s():
             continue
         snapshot = one.node.snapshot()
@@ -353,10 +366,10 @@ def _liquidate_at_prices(
         for venue in one.venues
         if not _has_orders(case)
         and any(
-            (market, direction) == (venue.market, way)
-            and flip is not None
-            and REACH[0] <= flip.distance <= REACH[1]
-            for market, direction, flip in case.flips
+            (said.market, said.way) == (venue.market, way)
+            and said.flip is not None
+            and REACH[0] <= said.flip.distance <= REACH[1]
+            for said in case.solved
         )
     ][: 2 * wanted]
     snapshot = one.node.snapshot()

@@ -41,6 +41,7 @@ POOL_USD = 10**14
 DEEP_USD = 10**16  # what makers and the like have
 SIZES = (-6.0, 6.0)  # of the size's decimal logarithm
 MARGINS = (0.12, 4.0)  # collateral over the positions' value
+NEAR_MARGINS = (0.12, 0.24)  # of a third of the accounts
 DRIFT_TICKS = 250  # how far the pools go from the index
 SETTLED_S = 3_600  # after that every average stands still
 SPARE = 2  # accounts whose order may be refused
@@ -162,8 +163,12 @@ def _deploy(node: Node, toolchain: Toolchain, seed: int, accounts: int) -> World
     others = []
     for asset, decimals, index in (("WETH", 18, 0), ("WBTC", 8, 2)):
         token = chain.deploy(owner, own_artifact("MintableToken"), asset, asset, decimals)
+        oracle = chain.deploy(
+            owner, own_artifact("PriceAggregator"), asset, 8, owner
+        )  # held while marks move
+        oracle.send(owner, "setAnswer", SPOTS_WAD[index] // FEED_STEP_WAD)
         feed = chain.deploy(
-            owner, toolchain.artifact("perp-oracle", "ChainlinkPriceFeedV2"), aggregators[index].address, 900
+            owner, toolchain.artifact("perp-oracle", "ChainlinkPriceFeedV2"), oracle.address, 900
         )
         config = (feed.address, HAIRCUT_PPM, 100_000, 10**40)
         curie.collateral_manager.send(owner, "addCollateral", token.address, config)
@@ -211,7 +216,8 @@ def _seed(one: World, rng: Random) -> None:
         venues = rng.sample(one.venues, rng.choice((1, 1, 2, 2, 3)))
         sizes = [rng.choice((-1, 1)) * _size(rng) for _ in venues]
         worth = sum(abs(size) * venue.spot_wad // WAD for size, venue in zip(sizes, venues, strict=True))
-        margin = math.exp(rng.uniform(*(math.log(end) for end in MARGINS)))
+        least, most = MARGINS if rng.random() < 0.65 else NEAR_MARGINS
+        margin = math.exp(rng.uniform(math.log(least), math.log(most)))
         deposits += _deposits(one, rng, person, int(worth * margin))
         if rng.random() < 0.04:
             low, high = rng.uniform(0.6, 0.95), rng.uniform(1.05, 1.5)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
 
-from agent.risk.liquidation import DIRECTIONS, TOP, Direction, Flip, solve_price, solve_time
+from agent.risk.liquidation import DIRECTIONS, TOP, Direction, Flip, solve_lapse, solve_price
 from agent.sim.contract import Request
 from agent.sim.toolchain import Toolchain
 from agent.values.fixed import DAY_S, WAD
@@ -173,15 +173,15 @@ def _judge_times(one: World, tally: Tally, cases: Iterable[Case]) -> None:
     start_s = one.node.now_s()
     for case in cases:
         expiry_s = case.short.expiry_s
-        hours = solve_time(case.short, HORIZON_S)
-        if hours is None:
+        lapse = solve_lapse(case.short, HORIZON_S)
+        if lapse is None:
             for at_s in {start_s + (expiry_s - 1 - start_s) * part // 6 for part in range(1, 7)}:
                 expect(at_s, case, "never in time", is_bad=False)
             for days in (14, 56):  # where the volatility that is asked for bends
                 if expiry_s - days * DAY_S > start_s:
                     expect(expiry_s - days * DAY_S, case, "never in time", is_bad=False)
             continue
-        at_s = case.short.at_s + round(hours * 3600)
+        at_s = case.short.at_s + lapse.seconds
         expect(at_s, case, "at the second", is_bad=True)
         if at_s - 1 > start_s:
             expect(at_s - 1, case, "a second before", is_bad=False)
@@ -223,9 +223,9 @@ def _liquidate(one: World, tally: Tally, rng: Random, cases: Sequence[Case], wan
 def _sides(case: Case, then_s: int, *, is_by_time: bool) -> tuple[tuple[int, int], tuple[int, int]] | None:
     """Price and time of the last healthy moment, and of the first that is not."""
     short = case.short
-    hours = solve_time(short, HORIZON_S) if is_by_time else None
-    if hours is not None:
-        spot_wad, at_s = short.prices[short.market], short.at_s + round(hours * 3600)
+    lapse = solve_lapse(short, HORIZON_S) if is_by_time else None
+    if lapse is not None:
+        spot_wad, at_s = short.prices[short.market], short.at_s + lapse.seconds
         if at_s > then_s + 1:
             return (spot_wad, at_s - 1), (spot_wad, at_s)
     way: Direction = "down" if short.option_type is OptionType.SHORT_PUT_QUOTE else "up"
