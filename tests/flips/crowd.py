@@ -88,6 +88,11 @@ class Crowd:
         receipts = node.batch([("eth_getTransactionReceipt", (one,)) for one in hashes])
         return [_told(cast(dict[str, object], receipt)) for receipt in receipts]
 
+    def attempt(self, errand: Errand, at_s: int) -> tuple[bool, str, Told]:
+        """One transaction in a block of its own at ``at_s``: whether it succeeded, and why not."""
+        (told,) = self.mine([errand], at_s)
+        return told.is_done, self.why(told), told
+
     def why(self, told: Told) -> str:
         """Why it failed, from the trace of the transaction itself; "" if it succeeded."""
         if told.is_done:

@@ -337,8 +337,7 @@ def _liquidate_in_time(one: World, tally: Tally, cases: Sequence[Case], wanted: 
             continue
         snapshot = one.node.snapshot()
         for then_s, refusal in ((at_s - 1, HEALTHY), (at_s, "")):
-            (told,) = one.crowd.mine([_liquidation(one, case)], then_s)
-            reason = one.crowd.why(told)
+            _, reason, _ = one.crowd.attempt(_liquidation(one, case), then_s)
             tally.judge(f"liquidate in time: {case.name} at {then_s}: {reason}", is_right=reason == refusal)
         one.node.revert(snapshot)
         tally.by_transaction += 1

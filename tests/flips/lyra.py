@@ -212,8 +212,7 @@ def _liquidate(one: World, tally: Tally, rng: Random, cases: Sequence[Case], wan
             snapshot = one.node.snapshot()
             one.node.set_next_timestamp(at_s - 1)
             one.set_spot(price_wad)
-            (told,) = one.crowd.mine([errand], at_s)
-            reason = one.crowd.why(told)
+            _, reason, _ = one.crowd.attempt(errand, at_s)
             is_right = reason.split("(")[0] == refusal
             tally.judge(f"liquidatePosition: {case.name} at {price_wad}, {at_s}: {reason}", is_right=is_right)
             one.node.revert(snapshot)
