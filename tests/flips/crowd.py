@@ -17,7 +17,7 @@ from agent.sim.node import quantity
 from agent.values.address import Address, parse_address
 from agent.values.fixed import WAD
 
-GAS = 4_000_000
+GAS = 40_000_000
 BLOCK_GAS = 8_000_000_000
 PER_BLOCK = 200
 MAX_FEE_WEI = 10**12

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from typing import cast
 
@@ -16,7 +15,8 @@ from agent.sim.toolchain import Toolchain
 from agent.venues.curie.margin import CurieMargin
 from agent.venues.lyra.margin import ShortOption
 from agent.venues.uniswap.margin import Range
-from tests.flips.__main__ import MARGINED, main, summary
+from tests.flips.__main__ import main
+from tests.flips.jury import MARGINED, summary
 from tests.flips.tally import Tally
 from tests.flips.uniswap import worth
 
@@ -33,7 +33,7 @@ def _flips(venue: str) -> Flips:
     return cast(Flips, import_module(f"tests.flips.{venue}").flips)
 
 
-@pytest.mark.parametrize("venue", [venue for venue in MARGINED if find_spec(f"tests.flips.{venue}")])
+@pytest.mark.parametrize("venue", MARGINED)
 def test_contracts_flip_where_it_is_solved_and_not_a_step_before(toolchain: Toolchain, venue: str) -> None:
     seed = SEEDS[venue]
     tally = _flips(venue)(toolchain, seed, ACCOUNTS, TRANSACTIONS, _silent)

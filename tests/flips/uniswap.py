@@ -128,7 +128,10 @@ class World:
         pair = (second, first) if sqrt_x96 > now else (first, second)
         fee = place.pool.integer("fee")
         order = (pair[0].address, pair[1].address, fee, self.owner, NEVER_S, 10**40, 0, sqrt_x96)
-        self.uniswap.swap_router.send(self.owner, "exactInputSingle", order)
+        (told,) = self.crowd.mine(
+            [Errand(self.owner, self.uniswap.swap_router, "exactInputSingle", (order,))]
+        )
+        assert told.is_done, f"the pool does not move from {now} to {sqrt_x96}: {self.crowd.why(told)}"
 
     def pays(
         self, place: Place, held: Sequence[tuple[Address, Holding]], function: str
