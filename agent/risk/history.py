@@ -1,7 +1,7 @@
 """Days everybody remembers, as percent paths from where they began.
 
-Turning points only: the hour (to a third of it) and the price in whole percent of the first one, a straight
-line between them; moves of less than six or seven percent are left out. The lowest point is the lowest print
+Waypoints only: the hour (to a third of it) and the price in whole percent of the first one, a straight line
+between them, which the day's prices leave by five percent of the first one at most. The lowest point is the lowest print
 of its hour, rounded down. ``source`` says where the prices can be looked up and what is special in them.
 """
 
@@ -26,12 +26,12 @@ class Day:
     began: str  # UTC
     source: str
     hours: int
-    turns: tuple[tuple[str, str], ...]  # asset, "hour:percent" at each turning point
+    waypoints: tuple[tuple[str, str], ...]  # asset, "hour:percent" at each waypoint
 
     @cached_property
     def ratios(self) -> dict[str, Floats]:
         """Per asset the price over the first one, at ``3 * hours + 1`` points twenty minutes apart."""
-        return {asset: _path(text, self.hours) for asset, text in self.turns}
+        return {asset: _path(text, self.hours) for asset, text in self.waypoints}
 
     def states(self, vol_per_fall: float = VOL_PER_FALL) -> States:
         """The path as one scenario; assets without a path of their own take that of ETH.
@@ -50,31 +50,36 @@ class Day:
 
 
 def _path(text: str, hours: int) -> Floats:
-    turns = [turn.split(":") for turn in text.split()]
-    at, percent = ([float(part) for part in parts] for parts in zip(*turns, strict=True))
+    points = [point.split(":") for point in text.split()]
+    at, percent = ([float(part) for part in parts] for parts in zip(*points, strict=True))
     thirds = np.rint(np.array(at) * 3.0)
     return np.interp(np.arange(3 * hours + 1), thirds, percent) / 100.0
 
 
 _MARCH_2020_ETH = (
-    "0:100 11.3:63 11.7:77 13.7:65 17.7:75 21.3:64 22.3:69 23.7:52 24.3:60 24.7:54 25.3:58 26.3:44 "
-    "26.7:62 27.3:56 27.7:71 28.7:54 29.7:63 30.3:59 32.3:68 32.7:62 33.7:69 36:66"
+    "0:100 10.3:87 10.7:64 11.3:63 11.7:77 13.7:65 14.7:74 20.3:72 20.7:64 22.3:69 23.3:66 23.7:52 "
+    "24.3:60 24.7:54 25.3:58 26.3:44 26.7:62 27.3:56 27.7:71 28.7:54 29.7:63 30.3:59 30.7:65 32.3:68 "
+    "32.7:62 33.7:69 36:66"
 )
 _MARCH_2020_BTC = (
-    "0:100 10.7:70 11.7:82 13.7:72 17.7:79 21.3:70 22.3:75 23.7:56 24.3:64 26.3:47 26.7:67 27.3:61 "
-    "27.7:70 28.7:59 29.7:66 30.3:61 32.3:71 32.7:65 33.7:72 35.7:66 36:68"
+    "0:100 10.3:93 10.7:70 11.3:72 11.7:82 13.7:72 14.7:78 20.3:76 21.3:70 22.3:75 23.3:73 23.7:56 "
+    "24.3:64 26.3:47 26.7:67 27.3:61 27.7:70 28.7:59 32.3:71 32.7:65 33.7:72 36:68"
 )
 _MAY_2021_ETH = (
-    "0:100 11.7:72 12.3:82 12.7:58 13:70 13.3:55 13.7:77 14.3:68 17.3:87 21.3:72 22.7:80 23.7:72 24:72"
+    "0:100 4.3:93 4.7:85 5.3:90 7.3:85 10.3:88 11.3:85 11.7:72 12.3:82 12.7:58 13:70 13.3:55 13.7:77 "
+    "14.3:68 14.7:78 15.3:75 15.7:82 16.3:77 16.7:86 18.3:83 18.7:76 20.3:81 21.3:72 22.7:80 24:72"
 )
 _MAY_2021_BTC = (
-    "0:100 7.3:90 8.7:96 11.7:85 12.3:92 12.7:76 13:82 13.3:70 13.7:89 14.3:79 17.3:94 18.7:88 "
-    "20.3:94 21.3:86 22.7:93 23.7:85 24:86"
+    "0:100 4.3:95 4.7:90 10.3:94 11.3:93 11.7:85 12.3:92 12.7:76 13:82 13.3:70 13.7:89 14.3:79 "
+    "14.7:88 16.3:84 16.7:94 18.7:88 20.3:94 21.3:86 22.7:93 24:86"
 )
-_AUGUST_2024_ETH = "0:100 13.7:72 16.7:82 18.7:74 19.7:81 25.3:75 28.7:86 36:83"
-_AUGUST_2024_BTC = "0:100 18.7:80 20.7:87 24.7:81 28.3:91 36:89"
-_OCTOBER_2025_ETH = "0:100 21.3:78 22.3:96 23.7:87 24:88"
-_OCTOBER_2025_BTC = "0:100 21.7:83 23.3:94 24:93"
+_AUGUST_2024_ETH = (
+    "0:100 5.3:97 5.7:90 12.3:93 12.7:85 13.3:87 13.7:72 14:80 16.7:82 18.7:74 19.7:81 25.3:75 "
+    "25.7:81 28.7:86 36:83"
+)
+_AUGUST_2024_BTC = "0:100 12.3:96 13.7:86 16.3:90 18.3:87 18.7:80 20.7:87 25.3:81 28.3:91 36:89"
+_OCTOBER_2025_ETH = "0:100 14.3:100 15.7:93 20.3:92 21:89 21.3:78 21.7:91 22.3:96 22.7:88 24:88"
+_OCTOBER_2025_BTC = "0:100 20.3:96 21.3:95 21.7:83 22:93 24:93"
 
 _BINANCE = "ETH/USDT and BTC/USDT on Binance, spot, UTC"
 

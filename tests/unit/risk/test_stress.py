@@ -358,14 +358,14 @@ def test_a_named_day_goes_as_low_as_its_prices_did(name: str, hours: int, eth: f
     assert np.all(day.states(0.0).vol_factor == 1.0)
 
 
-def test_the_turns_of_a_day_are_in_order_and_are_turns() -> None:
+def test_the_waypoints_of_a_day_are_in_order_and_all_on_its_path() -> None:
     for day in DAYS:
-        for _, text in day.turns:
+        for asset, text in day.waypoints:
             at, percent = zip(*((float(x) for x in turn.split(":")) for turn in text.split()), strict=True)
             assert (at[0], percent[0], at[-1]) == (0.0, 100.0, float(day.hours))
             assert list(at) == sorted(set(at))
-            ways = np.sign(np.diff(percent))[:-1]  # the last leg ends where the day does
-            assert np.all(ways[1:] == -ways[:-1])
+            for hour, price in zip(at, percent, strict=True):
+                assert day.ratios[asset][round(3 * hour)] == pytest.approx(price / 100)
 
 
 # --- size ------------------------------------------------------------------------------------------
