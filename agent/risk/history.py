@@ -1,8 +1,9 @@
 """Days everybody remembers, as percent paths from where they began.
 
 Waypoints only: the hour (to a third of it) and the price in whole percent of the first one, a straight line
-between them, which the day's prices leave by five percent of the first one at most. The lowest point is the lowest print
-of its hour, rounded down. ``source`` says where the prices can be looked up and what is special in them.
+between them, which the day's prices leave by five percent of the first one at most. The lowest point is the
+lowest print of its hour, rounded down. ``source`` says where the prices can be looked up and what is special
+in them.
 """
 
 from __future__ import annotations
