@@ -27,7 +27,7 @@ NEVER_RATIOS_PCT = (2, 20, 60, 95, 105, 150, 300, 700, 1500)
 HORIZON_S = 365 * DAY_S
 BY_TIME = 5  # every such liquidation is by waiting instead of by the oracle
 TOLERANCE = (
-    "1e-9. The flip is a wei at which the contract flips (one step of the oracle is 1e-18), and the contract's "
+    "1e-9. The flip is a wei at which the contract flips (the oracle steps by 1e-18), and the contract's "
     "own second; the last digits of its premium are such that it may flip at a few neighbouring wei as well"
 )
 NOT_YET = "PositionNotLiquidatable"
