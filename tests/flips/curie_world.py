@@ -44,7 +44,7 @@ MARGINS = (0.12, 4.0)  # collateral over the positions' value
 NEAR_MARGINS = (0.12, 0.24)  # of a third of the accounts
 DRIFT_TICKS = 250  # how far the pools go from the index
 SETTLED_S = 3_600  # after that every average stands still
-SPARE = 2  # accounts whose order may be refused
+SPARE = 2  # and a 20th: accounts whose order is refused, or that are liquidatable once all has settled
 READ = 100  # accounts read together
 
 
@@ -178,7 +178,7 @@ def _deploy(node: Node, toolchain: Toolchain, seed: int, accounts: int) -> World
         token.send(owner, "approve", curie.vault.address, MAX_UINT)
     usdc.send(owner, "mint", curie.insurance_fund.address, DEEP_USD * USDC)
     node.warp(curie_deploy.WARM_UP_S)
-    people = crowd.people(f"curie {seed}", accounts + SPARE + accounts // 50)
+    people = crowd.people(f"curie {seed}", accounts + SPARE + accounts // 20)
     one = World(
         node=node,
         chain=chain,
