@@ -68,6 +68,10 @@ class EvenkeelError(Exception):
         self.fields: dict[str, object] = fields
         super().__init__(self.message)
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """Fields travel between processes, as they do between threads."""
+        return _again, (type(self), self.fields)
+
     @property
     def message(self) -> str:
         """What happened and where, followed by the fix."""
@@ -85,6 +89,10 @@ class EvenkeelError(Exception):
     def code(self) -> str:
         """The class name: the stable machine-readable name of the error."""
         return type(self).__name__
+
+
+def _again(kind: type[EvenkeelError], fields: dict[str, object]) -> EvenkeelError:
+    return kind(**fields)
 
 
 # --- first level: what the caller does -------------------------------------------------------------

@@ -92,8 +92,8 @@ class MarginAccount(Protocol):
 @runtime_checkable
 class ShapedAccount(MarginAccount, Protocol):
     """A margin account that knows the shape of its headroom (equity minus requirement), which is what makes
-    a search for its first flip exact instead of as fine as its grid. Roundings to the last units are left
-    out of both statements.
+    a search for its first flip exact instead of as fine as its grid. Roundings to the last units of the
+    token are left out of both statements: an account worth less than one may flip at every rounding.
     """
 
     def bends(self, betas: Betas) -> tuple[int, ...]:
@@ -107,6 +107,16 @@ class ShapedAccount(MarginAccount, Protocol):
         """How many seconds one look sees ahead, at standing prices: if the account is liquidatable at any
         time up to then, it still is at the end. 0 or more.
         """
+        ...
+
+
+@runtime_checkable
+class WeightedAccount(MarginAccount, Protocol):
+    """A margin account whose prices do not all make the same move."""
+
+    @property
+    def betas(self) -> Betas:
+        """How much of a joint move each of its prices makes, unless the asker says otherwise."""
         ...
 
 

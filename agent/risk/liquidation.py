@@ -18,7 +18,15 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal
 
-from agent.market.margin import AccruingAccount, Betas, CuttableAccount, MarginAccount, Prices, ShapedAccount
+from agent.market.margin import (
+    AccruingAccount,
+    Betas,
+    CuttableAccount,
+    MarginAccount,
+    Prices,
+    ShapedAccount,
+    WeightedAccount,
+)
 from agent.risk.root import Probe, flip_between
 from agent.values.address import MarketId
 from agent.values.fixed import WAD
@@ -114,15 +122,13 @@ def solve_price(
 def solve_joint(
     account: MarginAccount, direction: Direction, at_s: int | None = None, betas: Betas | None = None
 ) -> Flip | None:
-    """As ``solve_price`` with all of the account's markets moving together, one for one or by ``betas``.
+    """As ``solve_price`` with all of the account's prices moving together, by ``betas`` or by its own.
 
-    A market that ``betas`` leaves out stands still.
+    A price that ``betas`` leaves out stands still.
     """
-    if betas is None:
-        if len(account.prices) == 1:
-            return solve_price(account, next(iter(account.prices)), direction, at_s)
-        betas = dict.fromkeys(account.prices, WAD)
-    moving = betas
+    if betas is None and len(account.prices) == 1:
+        return solve_price(account, next(iter(account.prices)), direction, at_s)
+    moving = _betas(account) if betas is None else betas
     when = account.at_s if at_s is None else at_s
     first = next(iter(account.prices), None)
 
@@ -239,14 +245,21 @@ def is_safe_within(account: MarginAccount, distance: float) -> bool:
 
 def _within(account: MarginAccount, distance: float) -> list[Prices]:
     """Where headroom can be least within the distance: the ends, and what lies between."""
-    reach = math.ceil(Fraction(distance) * WAD)
+    reach, betas = math.ceil(Fraction(distance) * WAD), _betas(account)
     ratios = {max(0, WAD - reach), WAD, WAD + reach}
     if isinstance(account, ShapedAccount):
-        bends = account.bends(dict.fromkeys(account.prices, WAD))
-        ratios |= {ratio for ratio in bends if WAD - reach < ratio < WAD + reach}
+        corners = (*account.bends(betas), *_vanishing(betas))
+        ratios |= {ratio for ratio in corners if WAD - reach < ratio < WAD + reach}
     else:
         ratios |= {max(0, WAD + reach * step // 8) for step in range(-8, 9)}
-    return [shocked(account.prices, ratio) for ratio in sorted(ratios)]
+    return [moved(account.prices, ratio, betas) for ratio in sorted(ratios)]
+
+
+def _betas(account: MarginAccount) -> Betas:
+    """The account's own, or one for each of its prices."""
+    if isinstance(account, WeightedAccount):
+        return account.betas
+    return dict.fromkeys(account.prices, WAD)
 
 
 def _probe(account: MarginAccount, prices: Prices, at_s: int) -> Probe:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 import pytest
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from agent.chain.lens import read_one
 from agent.chain.rpc import Rpc
 from agent.market.intent import Action, AddCollateral, RemoveCollateral, Trade
-from agent.risk.liquidation import solve_price
+from agent.risk.liquidation import DIRECTIONS, moved, solve_joint, solve_price
 from agent.runtime.prove import prove
 from agent.sim.anvil import Anvil, AnvilOptions
 from agent.sim.artifact import own_artifact
@@ -201,11 +201,43 @@ def test_collateral_in_another_token_counts_after_its_haircut(world: World) -> N
     world.eth.send(world.owner, "mint", world.trader, 5 * WAD)
     world.eth.send(world.trader, "approve", world.curie.vault.address, MAX_UINT)
     before = world.read(world.trader)
-    assert before.funds.other_collateral_wad == 0
+    assert before.collaterals == ()
     world.curie.vault.send(world.trader, "deposit", world.eth.address, 3 * WAD + 333)
     state = world.assert_equals_views(world.trader)
     index_wad = world.curie.base.integer("getIndexPrice", 0)
-    assert state.funds.other_collateral_wad == (3 * WAD + 333) * index_wad // WAD * 7 // 10
+    ((held, price_wad),) = state.collaterals
+    assert (held.held, price_wad) == (3 * WAD + 333, index_wad)
+    assert held.worth_wad(price_wad) == (3 * WAD + 333) * index_wad // WAD * 7 // 10
+    assert state.margin.prices[held.market] == index_wad
+    # The deployment file does not say what it is: it stands still, and is no delta of the book.
+    assert state.margin.betas[held.market] == 0
+    assert all(position.key != held.market for position in state.positions)
+
+
+def test_collateral_that_is_an_asset_moves_with_it_and_is_delta_of_the_book(world: World) -> None:
+    world.eth.send(world.owner, "mint", world.trader, 5 * WAD)
+    world.eth.send(world.trader, "approve", world.curie.vault.address, MAX_UINT)
+    world.curie.vault.send(world.trader, "deposit", world.eth.address, 3 * WAD)
+    state = world.read(world.trader)
+    (plain,) = (other for other, _ in state.collaterals)
+    named = replace(
+        state, collaterals=tuple((replace(other, asset="ETH"), at) for other, at in state.collaterals)
+    )
+    (spot,) = (position for position in named.positions if position.key == plain.market)
+    assert (spot.size_wad, spot.greeks.delta) == (3 * WAD, 3.0)
+    assert spot.value_wad == 3 * state.margin.prices[plain.market]
+    assert named.margin.betas[plain.market] == WAD
+    for way in DIRECTIONS:
+        still, along = solve_joint(state.margin, way), solve_joint(named.margin, way)
+        for margin, flip in ((state.margin, still), (named.margin, along)):
+            if flip is not None and flip.distance > 0:
+                towards = 1 if way == "down" else -1
+                at = moved(margin.prices, flip.ratio_wad, margin.betas)
+                nearer = moved(margin.prices, flip.ratio_wad + towards, margin.betas)
+                assert margin.is_liquidatable(at, margin.at_s)
+                assert not margin.is_liquidatable(nearer, margin.at_s)
+    alone = solve_price(state.margin, plain.market, "down")
+    assert alone == solve_price(named.margin, plain.market, "down")
 
 
 def test_a_makers_orders_are_counted(world: World) -> None:

@@ -26,6 +26,7 @@ from agent.values.fixed import DAY_S, Q96, WAD
 from agent.venues.curie.margin import FUNDING, CurieMargin, Leg
 from agent.venues.lyra.margin import CollateralTerms, OptionType, Penalty, ShortOption
 from tests.property.test_curie_margin import accounts as curie_accounts
+from tests.property.test_liquidation import is_clearly_liquidatable
 from tests.property.test_lyra_margin import shorts as lyra_shorts
 
 ANY = settings(deadline=None)
@@ -84,7 +85,9 @@ def test_a_joint_move_with_betas_is_solved_to_its_first_flip(
     elif flip is not None:
         assert bad(WAD)
         return
-    assert not any(bad(WAD + (end - WAD) * step // LOOKS) for step in range(LOOKS + 1))
+    for step in range(LOOKS + 1):
+        ratio = WAD + (end - WAD) * step // LOOKS
+        assert not is_clearly_liquidatable(account, moved(account.prices, ratio, betas))
 
 
 def test_a_market_without_a_beta_stands_still() -> None:
@@ -173,7 +176,6 @@ def _long(spare_wad: int, premium: int, owed_wad: int, decimals: int = 18) -> Cu
         balance_wad=1_250 * WAD + spare_wad + owed_wad,
         owed_wad=0,
         pending_fee_wad=0,
-        other_collateral_wad=0,
         free_wad=0,
         legs=(leg,),
         maintenance_ppm=62_500,

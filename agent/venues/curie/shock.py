@@ -37,10 +37,13 @@ class ShockedAccount:
         maintenance ratio of the sum of |size * mark * ratio|, the penalty the penalty ratio of it.
         """
         margin, seconds = self.margin, states.seconds
-        cash_wad = margin.balance_wad + margin.owed_wad + margin.pending_fee_wad + margin.other_collateral_wad
+        cash_wad = margin.balance_wad + margin.owed_wad + margin.pending_fee_wad
         cash_wad += sum(leg.open_notional_wad - leg.funding_wad for leg in margin.legs)
         equity: Floats = states.full(to_float(cash_wad))
         exposure: Floats = states.full(0.0)
+        for other in margin.collaterals:
+            counted = to_float(other.worth_wad(margin.marks[other.market]))
+            equity += counted * states.ratio(other.asset) if other.asset else counted
         for leg in margin.legs:
             if leg.size_wad == 0:
                 continue

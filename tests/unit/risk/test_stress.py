@@ -49,7 +49,6 @@ def perp(size: int, money: int, *, premium_per_day: int = 0, asset: str = "ETH")
             balance_wad=money * WAD,
             owed_wad=0,
             pending_fee_wad=0,
-            other_collateral_wad=0,
             free_wad=0,
             legs=(leg,),
             maintenance_ppm=62_500,
