@@ -200,7 +200,8 @@ def _guess(x: Floats, bend: Floats, at_bend: Floats, beta: Floats, is_high: Flag
         share = np.clip((beta - at_bend) / (1 - at_bend), 0.0, 1 - _EPSILON)
         distance = -ndtri(np.minimum(beta / at_bend, 1.0) / 2)  # of the strike, in deviations
         low = 2 * x / (distance + np.sqrt(distance * distance + 2 * x))
-    return np.where(is_high, np.hypot(bend, _SQRT_8 * erfinv(share)), low)
+    guess: Floats = np.where(is_high, np.hypot(bend, _SQRT_8 * erfinv(share)), low)
+    return guess
 
 
 def _step(x: Floats, s: Floats, w: Wing, goal: Floats, is_high: Flags) -> tuple[Floats, Floats, Flags]:
