@@ -31,10 +31,10 @@ from agent.values.fixed import DAY_S, YEAR_S
 Floats = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
 
-BLOCK = 64  # options: the tables of their boundaries together fit in a core's second cache
+BLOCK = 16  # options: a table of all their boundaries' points fits in a core's second cache
 _NEGLIGIBLE = 1e-15  # of the strike: the premium is less than the interest on it
 _VOL_STEP = 0.01  # of the volatility
-_RATE_STEP = 4e-3  # per year; of a rate that must stay above zero, at most a fifth
+_RATE_STEP = 1e-3  # per year; of a rate that must stay above zero, at most a fifth
 _CENTRAL = np.array([-2.0, -1.0, 0.0, 1.0, 2.0])
 _AHEAD = np.array([0.0, 1.0, 2.0, 3.0, 4.0])
 # weights of the first and second difference at those places, of fourth (the last: third) order

@@ -10,8 +10,8 @@ B(t) = K exp(-(r - q) t) N / D, by the first pair where that settles and by the 
     N = Phi(d-) + r integral e^(ru) Phi(e-) du          D = Phi(d+) + q integral e^(qu) Phi(e+) du
 
 with d+- = (ln(B(t)/K) + (r - q) t) / (v sqrt t) +- v sqrt(t)/2, and e+- the same over t - u with B(t)/B(u).
-The boundary is kept as (ln B/X)^2 on Chebyshev nodes of sqrt t, X = K min(1, r/q); with u = t cos^2(angle) the
-integrands are smooth at both ends, which makes Gauss's few points exact to about nine digits.
+The boundary is kept as (ln B/X)^2 on Chebyshev nodes of sqrt t, X = K min(1, r/q); with u = t cos^2(angle)
+the integrands are smooth at both ends, which makes Gauss's few points exact to about nine digits.
 
 Source: Kim (1990); Andersen, Lake and Offengenden, High-performance American option pricing (Journal of
 Computational Finance, 2016), fixed points A and B. The angle is ours.
@@ -31,8 +31,9 @@ Floats = npt.NDArray[np.float64]
 
 NODES, POINTS = 24, 32
 _PANELS_NOW, _PANELS_END, _PER_PANEL = 12, 6, 10
-_ROUNDS_A, _ROUNDS_B = 40, 80
+_ROUNDS = 120
 _SETTLED = 1e-12
+_LOST, _LOST_AFTER = 1e-3, 20  # a change that is still greater after so many rounds will not settle
 _SQRT_TWO_PI = math.sqrt(2 * math.pi)
 
 # Chebyshev's nodes in sqrt(t) over its greatest; the last one is t = 0, where the boundary is X
@@ -84,7 +85,9 @@ class Premium:
 def premium(spot: Floats, years: Floats, vol: Floats, rate: Floats, dividend: Floats) -> Premium:
     """Of puts with strike 1 and rate > 0, flat. Raises ValueError where no boundary is found."""
     log_x = np.log(np.where(dividend > rate, rate / np.where(dividend > rate, dividend, 1.0), 1.0))
-    nodes = boundary(years, vol, rate, dividend, log_x)
+    # a boundary in units of the strike is the same for all strikes and spots
+    alike, which = np.unique(np.stack([years, vol, rate, dividend, log_x]), axis=1, return_inverse=True)
+    nodes = boundary(*alike)[which]
     log_spot = np.log(spot)
     return Premium(
         *_integrals(log_spot, nodes, log_x, years, vol, rate, dividend), is_exercised=log_spot <= nodes[:, 0]
@@ -94,11 +97,11 @@ def premium(spot: Floats, years: Floats, vol: Floats, rate: Floats, dividend: Fl
 def boundary(years: Floats, vol: Floats, rate: Floats, dividend: Floats, log_x: Floats) -> Floats:
     """ln B at the nodes, for each option; the first is at its whole time. Raises ValueError."""
     terms = years, vol, rate, dividend, log_x
-    nodes, change = _settle(_guess(*terms), *terms, rounds=_ROUNDS_A, is_smooth=True)
+    nodes, change = _settle(_guess(*terms), *terms, is_smooth=True)
     rest = np.flatnonzero(~(change <= _SETTLED * 100))
     if rest.size:
         some = tuple(term[rest] for term in terms)
-        nodes[rest], change[rest] = _settle(_guess(*some), *some, rounds=_ROUNDS_B, is_smooth=False)
+        nodes[rest], change[rest] = _settle(_guess(*some), *some, is_smooth=False)
     if not np.all(change <= 1e-7):
         worst = int(np.argmax(np.nan_to_num(change, nan=np.inf)))
         raise ValueError(
@@ -129,7 +132,6 @@ def _settle(
     dividend: Floats,
     log_x: Floats,
     *,
-    rounds: int,
     is_smooth: bool,
 ) -> tuple[Floats, Floats]:
     """The iteration from ``log_b``: where it ends, and the last change."""
@@ -143,7 +145,7 @@ def _settle(
     by_rate, by_dividend = r * np.exp(r * gone) * weight, q * np.exp(q * gone) * weight
     change = np.full(len(years), np.inf)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore", under="ignore"):
-        for _ in range(rounds):
+        for count in range(_ROUNDS):
             inner = x[:, :, None] - _between(log_b - x, _INSIDE)
             middle = (log_b[:, :, None] - inner + (r - q) * left) / step
             minus, plus = middle - step / 2, middle + step / 2
@@ -159,7 +161,7 @@ def _settle(
             new = np.minimum(np.log(top / bottom) - carry * t, x)
             change = np.abs(new - log_b).max(1)
             log_b = new
-            if np.all(~(change > _SETTLED)):
+            if np.all(~(change > _SETTLED) | ((count > _LOST_AFTER) & (change > _LOST))):
                 break
     return log_b, change
 

@@ -55,7 +55,8 @@ class Verdict(IntEnum):
 @dataclass(frozen=True, slots=True)
 class Implied:
     """vol: per year, NaN where ``verdict`` is not FOUND. tolerance: the most it is off because floats round,
-    the price being exact otherwise; NaN likewise. verdict: `Verdict` as int8.
+    the price being exact otherwise, to first order: where it is not small beside ``vol``, the price says
+    little; NaN likewise. verdict: `Verdict` as int8.
     """
 
     vol: Floats

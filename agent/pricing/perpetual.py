@@ -7,10 +7,10 @@ liquidity from somebody who provides it is the long option. Per unit of the asse
     put   below a: K - S     inside: sqrt(a) (sqrt b - sqrt S)^2 / (sqrt b - sqrt a)     above b: 0
     call  below a: 0         inside: sqrt(b) (sqrt S - sqrt a)^2 / (sqrt b - sqrt a)     above b: S - K
 
-which is exact, and so are delta and gamma, its derivatives. One unit is liquidity of 1 / (1/sqrt a - 1/sqrt b).
-Instead of losing time value the owner pays the range's trading fees while the price is inside it. What has
-streamed already is part of the worth; what will stream is not known, and theta says what would be fair: half
-the variance times S^2 gamma, which is what the range loses to arbitrage on average.
+which is exact, and so are delta and gamma, its derivatives. One unit is liquidity of 1 / (1/sqrt a -
+1/sqrt b). Instead of losing time value the owner pays the range's trading fees while the price is inside it.
+What has streamed already is part of the worth; what will stream is not known, and theta says what would be
+fair: half the variance times S^2 gamma, which is what the range loses to arbitrage on average.
 
 Sources: Uniswap v3 whitepaper, section 6.2; Lambert and Kristensen, Panoptic (2022), section 3; Milionis,
 Moallemi, Roughgarden and Zhang, Automated market making and loss-versus-rebalancing (2022).
@@ -88,7 +88,7 @@ def value(legs: Iterable[Leg], price: npt.ArrayLike, vol: npt.ArrayLike = 0.0) -
     """
     spot, sigma = np.broadcast_arrays(np.asarray(price, np.float64), np.asarray(vol, np.float64))
     if not np.all(np.isfinite(spot) & (spot > 0) & np.isfinite(sigma) & (sigma >= 0)):
-        raise ValueError(f"a price must be above zero and a volatility not below: {price}, {vol}")
+        raise ValueError(f"a price must be above zero and a volatility not below: {spot}, {sigma}")
     worth, delta, gamma = (np.zeros_like(spot) for _ in range(3))
     for leg in legs:
         parts = _unit(leg, spot)
