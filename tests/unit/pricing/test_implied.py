@@ -23,7 +23,7 @@ def test_the_round_trip_is_exact_wherever_vega_allows() -> None:
     less than 1e-10: price-to-vega times that many machine units. The code says it itself, as ``tolerance``.
     """
     allowed = 0
-    for case in cases(3000, seed=11):
+    for case in cases(1500, seed=11):
         terms = (case.spot, case.strike, case.time_s)
         price = black.price(case.kind, *terms, case.vol, case.rate, case.dividend)
         back = implied.volatility(case.kind, price, *terms, case.rate, case.dividend)
@@ -38,7 +38,7 @@ def test_the_round_trip_is_exact_wherever_vega_allows() -> None:
         if tolerance <= 1e-10:
             assert off <= 1e-10
             allowed += 1
-    assert allowed > 1500
+    assert allowed > 700
 
 
 def test_out_of_the_money_prices_down_to_the_smallest_float_have_their_volatility() -> None:
