@@ -214,7 +214,7 @@ def _positions(market: Standing, holding: Holding) -> tuple[Position, ...]:
         ),
         size_wad=sign * holding.amount_wad,
         value_wad=value_wad,
-        greeks=Greeks(unit.delta * size, unit.gamma * size, unit.vega * size, unit.theta * size),
+        greeks=unit.scaled(size),
         mark_wad=mark_wad,
         iv=iv,
     )
