@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import fields
 from datetime import UTC, datetime
 
 from agent.market.instrument import LiquidityRange, Option, Perpetual
@@ -68,8 +69,8 @@ def position_json(position: Position) -> Json:
 
 
 def greeks_json(greeks: Greeks) -> Json:
-    """delta in asset units, gamma per 1 of price, vega per 1.00 of vol, theta per day."""
-    return {"delta": greeks.delta, "gamma": greeks.gamma, "vega": greeks.vega, "theta": greeks.theta}
+    """Units as in ``Greeks``."""
+    return {field.name: getattr(greeks, field.name) for field in fields(greeks)}
 
 
 def instrument_text(position: Position) -> str:
