@@ -1,0 +1,320 @@
+"""SVI curves fitted to one expiry's volatilities, each proven free of butterfly arbitrage.
+
+First the curve of least squares in volatility (Levenberg-Marquardt on a box, analytic Jacobian), started
+from the best of a grid of (centre, width), for each of which the rest is a linear problem (Zeliade 2009).
+If that has a negative density, the least squares are taken again under g >= a floor on a grid (SLSQP). If
+no try is proven, the curve walks in a straight line towards one that is proven, and stops where it is too.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+from scipy.optimize import leastsq, minimize
+
+from agent.pricing.arbitrage import FAR, has_no_butterfly
+from agent.pricing.smile import Floats, Smile, blend
+
+FEW = 5  # quotes: with fewer the five parameters of SVI are not known
+G_FLOORS = (1e-4, 1e-2, 5e-2)
+_STEPS = 64  # of the walk towards a proven curve
+_INSIDE = 0.999  # of the bound of SSVI that its slices keep
+_PULL = 1e-7  # vol per unit of a parameter: holds those the quotes do not know, moves no other
+_SOFT_PULL = 1e-4  # the same of an SSVI slice towards the shape it is given
+_POINTS = 100.0  # vol points per 1.00 of volatility
+
+
+@dataclass(frozen=True, slots=True)
+class Strip:
+    """One expiry's quotes as arrays of one shape, strikes ascending. k: log-moneyness; iv: per year;
+    share: weights that sum to 1; years: to expiry.
+    """
+
+    k: Floats
+    iv: Floats
+    share: Floats
+    years: float
+
+    @property
+    def span(self) -> float:
+        """The width in log-moneyness that the quotes speak of, never nothing."""
+        return max(float(self.k[-1] - self.k[0]), float(np.min(self.iv)) * math.sqrt(self.years))
+
+    def misses(self, smile: Smile) -> Floats:
+        """Fitted less quoted volatility."""
+        return np.asarray(np.sqrt(smile.variance(self.k) / self.years) - self.iv)
+
+    def loss(self, smile: Smile) -> float:
+        """The weighted mean of squared misses."""
+        return float(self.share @ self.misses(smile) ** 2)
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What a slice takes from its neighbours where its own quotes say nothing: rho and
+    stretch = phi sqrt(theta), which is the slope at the money in standard deviations.
+    """
+
+    rho: float = 0.0
+    stretch: float = 0.3
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """Curves that this one must not lie below or above."""
+
+    below: Smile | None = None
+    above: Smile | None = None
+
+
+Accepts = Callable[[Smile], bool]
+
+
+def fit_svi(strip: Strip) -> tuple[Smile, bool]:
+    """The curve and whether it had to be repaired. For at least FEW strikes."""
+    free = _least_squares(strip)
+    if has_no_butterfly(free):
+        return free, False
+    anchor = fit_ssvi(strip, Shape())
+    return repair(strip, (anchor, free), anchor, has_no_butterfly, Bounds()), True
+
+
+def fit_ssvi(strip: Strip, shape: Shape) -> Smile:
+    """The slice of SSVI nearest the quotes, held to ``shape`` where they leave it open.
+
+    Kept inside theta phi (1 + |rho|) < 4 and theta phi^2 (1 + |rho|) <= 4, which suffice (Gatheral and
+    Jacquier 2014, theorem 4.2); proven all the same.
+    """
+    root = np.sqrt(strip.share)
+    start = np.array(
+        [2 * math.log(float(strip.share @ strip.iv)), math.atanh(shape.rho), math.log(shape.stretch)]
+    )
+
+    def misses(x: Floats) -> Floats:
+        return np.concatenate((root * strip.misses(_ssvi(x, strip.years)), _SOFT_PULL * (x - start)))
+
+    best = leastsq(misses, start, xtol=1e-10, ftol=1e-12, maxfev=200)[0]
+    smile = _ssvi(best, strip.years)
+    return smile if has_no_butterfly(smile) else Smile.flat(float(strip.share @ strip.iv) ** 2 * strip.years)
+
+
+def _ssvi(x: Floats, years: float) -> Smile:
+    """From ln(variance per year at the money), artanh(rho), ln(stretch); phi is bent below its bounds."""
+    theta = math.exp(min(max(float(x[0]), -60.0), 60.0)) * years
+    rho = 0.999 * math.tanh(float(x[1]))
+    wanted = math.exp(min(max(float(x[2]), -40.0), 40.0)) / math.sqrt(theta)
+    most = _INSIDE * min(4 / (theta * (1 + abs(rho))), 2 / math.sqrt(theta * (1 + abs(rho))))
+    phi = (wanted**-4 + most**-4) ** -0.25
+    return Smile.of_ssvi(theta, rho, phi)
+
+
+def shape_of(smile: Smile) -> Shape:
+    """The skew and stretch of a curve, as an SSVI slice would have them."""
+    _, b, rho, _, _ = smile.raw
+    theta = float(smile.variance(0.0))
+    stretch = 2 * b / math.sqrt(theta)
+    return Shape(min(max(rho, -0.99), 0.99), min(max(stretch, 1e-6), 2.0))
+
+
+# --- the free fit -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Box:
+    """Where parameters (ln floor, ln right, ln left, centre, ln width) may be."""
+
+    low: Floats
+    high: Floats
+
+    def smile(self, place: Floats) -> Smile:
+        floor, right, left, centre, width = np.clip(place, self.low, self.high)
+        return Smile(math.exp(floor), math.exp(right), math.exp(left), float(centre), math.exp(width))
+
+    def place(self, smile: Smile) -> Floats:
+        tiny = math.exp(float(self.low[1]))
+        return np.clip(
+            np.array(
+                [
+                    math.log(smile.floor),
+                    math.log(max(smile.right, tiny)),
+                    math.log(max(smile.left, tiny)),
+                    smile.centre,
+                    math.log(smile.width),
+                ]
+            ),
+            self.low,
+            self.high,
+        )
+
+
+def _box(strip: Strip) -> _Box:
+    variance = strip.iv**2 * strip.years
+    least, most, span = float(np.min(variance)), float(np.max(variance)), strip.span
+    faint = 1e-4 * math.sqrt(least / span)  # a root of a slope that adds 1e-8 of the variance over the span
+    middle = float(strip.k[0] + strip.k[-1]) / 2
+    steepest = math.log(math.sqrt(1.9999))
+    return _Box(
+        np.array(
+            [
+                math.log(least) - 16,
+                math.log(min(faint, 1e-3)),
+                math.log(min(faint, 1e-3)),
+                middle - 8 * span,
+                math.log(span) - 9,
+            ]
+        ),
+        np.array([math.log(2 * most), steepest, steepest, middle + 8 * span, math.log(span) + 4]),
+    )
+
+
+def _least_squares(strip: Strip) -> Smile:
+    """The best of the box: a logistic curve of a free number holds each parameter inside."""
+    box = _box(strip)
+    width = box.high - box.low
+    root = np.sqrt(strip.share)
+    scale = root / math.sqrt(strip.years)
+
+    def inside(x: Floats) -> Floats:
+        return np.asarray(1 / (1 + np.exp(-x)))
+
+    def misses(x: Floats) -> Floats:
+        smile = box.smile(box.low + width * inside(x))
+        return np.concatenate((root * strip.misses(smile), _PULL * (x - anchor)))
+
+    def jacobian(x: Floats) -> Floats:
+        share = inside(x)
+        smile = box.smile(box.low + width * share)
+        of_value = smile.gradient(strip.k)[0] * (width * share * (1 - share))
+        of_vol = of_value * (scale / (2 * np.sqrt(smile.variance(strip.k))))[:, None]
+        return np.concatenate((of_vol, _PULL * np.eye(5)))
+
+    best: tuple[float, Smile] | None = None
+    for start in _starts(strip):
+        share = np.clip((box.place(start) - box.low) / width, 0.01, 0.99)
+        anchor = np.log(share / (1 - share))
+        found = leastsq(misses, anchor, Dfun=jacobian, xtol=1e-12, ftol=1e-14, maxfev=200)[0]
+        smile = box.smile(box.low + width * inside(found))
+        loss = strip.loss(smile)
+        if best is None or loss < best[0]:
+            best = (loss, smile)
+    assert best is not None
+    return best[1]
+
+
+def _starts(strip: Strip, most: int = 1) -> Iterator[Smile]:
+    """The best of a grid of (centre, width), the other three parameters by linear least squares."""
+    span, middle = strip.span, float(strip.k[0] + strip.k[-1]) / 2
+    spots = np.array([*product((-0.6, -0.3, -0.1, 0.1, 0.3, 0.6), (0.03, 0.12, 0.4, 1.2))]) * span
+    centre, width = spots[:, :1] + middle, spots[:, 1:]
+    variance = strip.iv**2 * strip.years
+    weight = strip.share / variance
+    d = strip.k - centre
+    away = np.hypot(d, width)
+    above, below = (away + d) / 2, (away - d) / 2
+    basis = np.stack((np.ones_like(d), above, below), -1)
+    normal = np.einsum("cnp,n,cnq->cpq", basis, weight, basis)
+    normal += np.eye(3) * (1e-12 * np.trace(normal, axis1=1, axis2=2)[:, None, None])
+    answer = np.linalg.solve(normal, np.einsum("cnp,n->cp", basis, weight * variance)[:, :, None])[:, :, 0]
+    up, down = (np.clip(answer[:, i : i + 1], 1e-8, 1.9) for i in (1, 2))
+    wings = up * above + down * below
+    a = (variance - wings) @ (weight / weight.sum())
+    floor = np.maximum(a[:, None] + width * np.sqrt(up * down), 0.05 * np.min(variance))
+    value = floor - width * np.sqrt(up * down) + wings
+    losses = ((value - variance) ** 2) @ weight
+    for index in np.argsort(losses)[:most]:
+        yield Smile(
+            float(floor[index, 0]),
+            math.sqrt(up[index, 0]),
+            math.sqrt(down[index, 0]),
+            float(centre[index, 0]),
+            float(width[index, 0]),
+        )
+
+
+# --- the repair -------------------------------------------------------------------------------------
+
+
+def repair(
+    strip: Strip, starts: tuple[Smile, ...], anchor: Smile, accepts: Accepts, bounds: Bounds
+) -> Smile:
+    """The nearest curve to the quotes found that ``accepts``; ``anchor`` must be one, so there always is."""
+    best, loss = anchor, strip.loss(anchor)
+    near: list[Smile] = list(starts)
+    for floor in G_FLOORS:
+        found = [_constrained(strip, start, floor, bounds) for start in starts]
+        near += found
+        for smile in found:
+            if strip.loss(smile) < loss and accepts(smile):
+                best, loss = smile, strip.loss(smile)
+        if best is not anchor:
+            return best
+    for start in sorted(near, key=strip.loss):
+        for step in range(_STEPS):
+            smile = blend(start, anchor, step / _STEPS)
+            if strip.loss(smile) >= loss:
+                break
+            if accepts(smile):
+                best, loss = smile, strip.loss(smile)
+                break
+    return best
+
+
+def _constrained(strip: Strip, start: Smile, floor: float, bounds: Bounds) -> Smile:
+    """Least squares with g >= floor and within the bounds, at the points of a grid; may fail in between."""
+    box = _box(strip)
+    points = _watch(strip, start)
+    edges = [(smile, 1.0) for smile in (bounds.below,) if smile] + [
+        (smile, -1.0) for smile in (bounds.above,) if smile
+    ]
+    root, scale = np.sqrt(strip.share), _POINTS / math.sqrt(strip.years)
+
+    def loss(place: Floats) -> tuple[float, Floats]:
+        smile = box.smile(place)
+        miss = _POINTS * strip.misses(smile)
+        of_vol = smile.gradient(strip.k)[0] * (scale / (2 * np.sqrt(smile.variance(strip.k))))[:, None]
+        return float(strip.share @ miss**2), np.asarray(2 * (strip.share * miss) @ of_vol)
+
+    def room(place: Floats) -> Floats:
+        smile = box.smile(place)
+        rows = [smile.butterfly(points) - floor]
+        for edge, sign in edges:
+            rows.append(sign * (np.log(smile.variance(points) / edge.variance(points))) - 1e-7)
+        return np.concatenate(rows)
+
+    def slope_of_room(place: Floats) -> Floats:
+        smile = box.smile(place)
+        value, first, second = smile.slopes(points)
+        of_value, of_first, of_second = smile.gradient(points)
+        lean = points * first / (2 * value)
+        by_value = 2 * (1 - lean) * lean / value + (first / (2 * value)) ** 2
+        by_first = -(1 - lean) * points / value - first / (2 * value) - first / 8
+        rows = [by_value[:, None] * of_value + by_first[:, None] * of_first + of_second / 2]
+        rows += [sign * of_value / value[:, None] for _, sign in edges]
+        return np.concatenate(rows)
+
+    del root
+    found = minimize(
+        loss,
+        box.place(start),
+        jac=True,
+        method="SLSQP",
+        bounds=list(zip(box.low, box.high, strict=True)),
+        constraints={"type": "ineq", "fun": room, "jac": slope_of_room},
+        options={"maxiter": 60, "ftol": 1e-9},
+    )
+    place = np.asarray(found.x, dtype=np.float64)
+    return box.smile(place) if np.all(np.isfinite(place)) else start
+
+
+def _watch(strip: Strip, smile: Smile) -> Floats:
+    """Points at which the constraints are kept: the quotes' range densely, then out to FAR."""
+    low, high, span = float(strip.k[0]), float(strip.k[-1]), strip.span
+    inner = np.linspace(low - span / 2, high + span / 2, 33)
+    reach = math.asinh(FAR / (0.1 * span))
+    outer = (low + high) / 2 + 0.1 * span * np.sinh(np.linspace(-reach, reach, 32))
+    bend = smile.centre + smile.width * np.sinh(np.linspace(-3, 3, 15))
+    return np.concatenate((inner, outer, bend))
