@@ -25,6 +25,7 @@ _STEPS = 64  # of the walk towards a proven curve
 _INSIDE = 0.999  # of the bound of SSVI that its slices keep
 _PULL = 1e-7  # vol per unit of a parameter: holds those the quotes do not know, moves no other
 _SOFT_PULL = 1e-4  # the same of an SSVI slice towards the shape it is given
+_EXACT, _NEARLY_EXACT = 1e-10, 1e-3  # root mean squared misses in vol, between which it is worth going on
 _POINTS = 100.0  # vol points per 1.00 of volatility
 
 
@@ -97,7 +98,7 @@ def fit_ssvi(strip: Strip, shape: Shape) -> Smile:
     def misses(x: Floats) -> Floats:
         return np.concatenate((root * strip.misses(_ssvi(x, strip.years)), _SOFT_PULL * (x - start)))
 
-    best = leastsq(misses, start, xtol=1e-10, ftol=1e-12, maxfev=200)[0]
+    best = leastsq(misses, start, full_output=True, xtol=1e-9, ftol=1e-10, maxfev=200)[0]
     smile = _ssvi(best, strip.years)
     return smile if has_no_butterfly(smile) else Smile.flat(float(strip.share @ strip.iv) ** 2 * strip.years)
 
@@ -171,38 +172,85 @@ def _box(strip: Strip) -> _Box:
     )
 
 
+class _Misses:
+    """Misses and their Jacobian in free numbers x, a logistic curve of which holds each parameter in the box.
+
+    Both come from one pass and are kept: the solver asks for the second where it has asked for the first.
+    """
+
+    def __init__(self, strip: Strip, box: _Box, start: Smile) -> None:
+        self._strip, self._box = strip, box
+        self._range = box.high - box.low
+        share = np.clip((box.place(start) - box.low) / self._range, 0.01, 0.99)
+        self.start: Floats = np.log(share / (1 - share))
+        self._at: bytes = b""
+        self._root = np.sqrt(strip.share)
+        quotes = strip.k.size
+        self._misses = np.empty(quotes + 5)
+        self._jacobian = np.zeros((quotes + 5, 5))
+        self._jacobian[quotes:] = _PULL * np.eye(5)
+
+    def misses(self, x: Floats) -> Floats:
+        self._pass(x)
+        return self._misses
+
+    def jacobian(self, x: Floats) -> Floats:
+        self._pass(x)
+        return self._jacobian
+
+    def smile(self, x: Floats) -> Smile:
+        return self._box.smile(self._box.low + self._range * self._share(x))
+
+    def _share(self, x: Floats) -> Floats:
+        return np.asarray(0.5 + 0.5 * np.tanh(x / 2))
+
+    def _pass(self, x: Floats) -> None:
+        if x.tobytes() == self._at:
+            return
+        self._at = x.tobytes()
+        share = self._share(x)
+        floor, right, left, centre, width = (self._box.low + self._range * share).tolist()
+        floor, right, left, width = math.exp(floor), math.exp(right), math.exp(left), math.exp(width)
+        d = self._strip.k - centre
+        away = np.sqrt(d * d + width * width)
+        long = away + np.abs(d)
+        short = width * width / long
+        is_right = d >= 0
+        above, below = np.where(is_right, long, short), np.where(is_right, short, long)
+        rising, falling = right * np.sqrt(above), left * np.sqrt(below)
+        gap = rising - falling
+        vol = np.sqrt((floor + gap * gap / 2) / self._strip.years)
+        quotes = d.size
+        self._misses[:quotes] = self._root * (vol - self._strip.iv)
+        self._misses[quotes:] = _PULL * (x - self.start)
+        unit = self._root / (2 * self._strip.years * vol)
+        pace = unit * gap / (2 * away)
+        of_place = self._jacobian[:quotes]
+        of_place[:, 0] = unit * floor
+        of_place[:, 1] = unit * gap * rising
+        of_place[:, 2] = -unit * gap * falling
+        of_place[:, 3] = -pace * (rising + falling)
+        of_place[:, 4] = pace * (rising * below - falling * above)
+        of_place *= self._range * share * (1 - share)
+
+
 def _least_squares(strip: Strip) -> Smile:
-    """The best of the box: a logistic curve of a free number holds each parameter inside."""
-    box = _box(strip)
-    width = box.high - box.low
-    root = np.sqrt(strip.share)
-    scale = root / math.sqrt(strip.years)
-
-    def inside(x: Floats) -> Floats:
-        return np.asarray(1 / (1 + np.exp(-x)))
-
-    def misses(x: Floats) -> Floats:
-        smile = box.smile(box.low + width * inside(x))
-        return np.concatenate((root * strip.misses(smile), _PULL * (x - anchor)))
-
-    def jacobian(x: Floats) -> Floats:
-        share = inside(x)
-        smile = box.smile(box.low + width * share)
-        of_value = smile.gradient(strip.k)[0] * (width * share * (1 - share))
-        of_vol = of_value * (scale / (2 * np.sqrt(smile.variance(strip.k))))[:, None]
-        return np.concatenate((of_vol, _PULL * np.eye(5)))
-
-    best: tuple[float, Smile] | None = None
-    for start in _starts(strip):
-        share = np.clip((box.place(start) - box.low) / width, 0.01, 0.99)
-        anchor = np.log(share / (1 - share))
-        found = leastsq(misses, anchor, Dfun=jacobian, xtol=1e-12, ftol=1e-14, maxfev=200)[0]
-        smile = box.smile(box.low + width * inside(found))
-        loss = strip.loss(smile)
-        if best is None or loss < best[0]:
-            best = (loss, smile)
-    assert best is not None
-    return best[1]
+    """The free fit, from the best start; taken to the end where the quotes lie on one curve."""
+    problem = _Misses(strip, _box(strip), next(_starts(strip)))
+    found = problem.start
+    for xtol, ftol, calls in ((1e-9, 1e-10, 100), (1e-14, 1e-15, 1000)):
+        found = leastsq(
+            problem.misses,
+            found,
+            Dfun=problem.jacobian,
+            full_output=True,
+            xtol=xtol,
+            ftol=ftol,
+            maxfev=calls,
+        )[0]
+        if not _EXACT**2 < strip.loss(problem.smile(found)) < _NEARLY_EXACT**2:
+            break
+    return problem.smile(found)
 
 
 def _starts(strip: Strip, most: int = 1) -> Iterator[Smile]:
@@ -245,13 +293,11 @@ def repair(
     best, loss = anchor, strip.loss(anchor)
     near: list[Smile] = list(starts)
     for floor in G_FLOORS:
-        found = [_constrained(strip, start, floor, bounds) for start in starts]
-        near += found
-        for smile in found:
+        for start in starts:
+            smile = _constrained(strip, start, floor, bounds)
             if strip.loss(smile) < loss and accepts(smile):
-                best, loss = smile, strip.loss(smile)
-        if best is not anchor:
-            return best
+                return smile
+            near.append(smile)
     for start in sorted(near, key=strip.loss):
         for step in range(_STEPS):
             smile = blend(start, anchor, step / _STEPS)
@@ -270,7 +316,7 @@ def _constrained(strip: Strip, start: Smile, floor: float, bounds: Bounds) -> Sm
     edges = [(smile, 1.0) for smile in (bounds.below,) if smile] + [
         (smile, -1.0) for smile in (bounds.above,) if smile
     ]
-    root, scale = np.sqrt(strip.share), _POINTS / math.sqrt(strip.years)
+    scale = _POINTS / math.sqrt(strip.years)
 
     def loss(place: Floats) -> tuple[float, Floats]:
         smile = box.smile(place)
@@ -296,7 +342,6 @@ def _constrained(strip: Strip, start: Smile, floor: float, bounds: Bounds) -> Sm
         rows += [sign * of_value / value[:, None] for _, sign in edges]
         return np.concatenate(rows)
 
-    del root
     found = minimize(
         loss,
         box.place(start),

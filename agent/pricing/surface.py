@@ -1,0 +1,308 @@
+"""Volatilities of every strike and expiry from those quoted, free of arbitrage, with how good they are.
+
+Each expiry has one curve (`smile`), proven free of butterfly arbitrage; no curve lies below an earlier one at
+the same strike over forward, proven to the last strike. Between expiries total variance is linear in time,
+and curves between are checked on a dense grid. What is asked for outside the quotes is refused, or marked.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from enum import Enum
+
+import numpy as np
+import numpy.typing as npt
+
+from agent.errors import VolOutOfRange, VolQuoteInvalid
+from agent.market.vol import VolQuote
+from agent.pricing.arbitrage import has_no_butterfly, has_no_calendar, least_between
+from agent.pricing.calibration import (
+    FEW,
+    Bounds,
+    Shape,
+    Strip,
+    fit_ssvi,
+    fit_svi,
+    repair,
+    shape_of,
+)
+from agent.pricing.smile import Floats, Smile
+from agent.values.fixed import YEAR_S
+
+MARGIN = 0.5  # standard deviations at the money beyond the outermost quotes that still count as quoted
+LOWEST_IV, HIGHEST_IV = 1e-4, 100.0
+FARTHEST_K = 20.0  # |ln(strike / forward)| of a quote
+SAME = 1e-9  # relative: two forwards or volatilities this near are one
+
+
+class Kind(Enum):
+    """Which family a curve is of."""
+
+    SVI = "svi"
+    SSVI = "ssvi"
+    FLAT = "flat"
+
+
+class Extrapolation(Enum):
+    """What to do where nothing is quoted: raise, or answer and mark the answer."""
+
+    REFUSED = "refused"
+    FLAGGED = "flagged"
+
+
+@dataclass(frozen=True, slots=True)
+class Quality:
+    """How one expiry's curve agrees with its quotes. Errors are in vol points (0.01 of volatility)."""
+
+    kind: Kind
+    quotes: int
+    rmse_points: float
+    max_error_points: float
+    is_repaired: bool  # moved away from the nearest curve, because that one had an arbitrage
+    k_low: float  # ln(strike / forward) of the outermost quotes
+    k_high: float
+
+
+@dataclass(frozen=True, slots=True)
+class Expiry:
+    """One expiry's curve. forward: quote per unit of the asset; years: from the surface's time."""
+
+    expiry_s: int
+    years: float
+    forward: float
+    smile: Smile
+    quality: Quality
+
+    @property
+    def k_range(self) -> tuple[float, float]:
+        """Where it may be read: its quotes and MARGIN standard deviations beyond."""
+        more = MARGIN * math.sqrt(float(self.smile.variance(0.0)))
+        return self.quality.k_low - more, self.quality.k_high + more
+
+
+@dataclass(frozen=True, slots=True)
+class Volatility:
+    """An answer, of the strikes' shape. iv: per year; is_extrapolated: no quote stands near there."""
+
+    iv: Floats
+    total_variance: Floats
+    is_extrapolated: npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Surface:
+    """The expiries, earliest first, as seen at ``at_s``."""
+
+    at_s: int
+    expiries: tuple[Expiry, ...]
+
+    @property
+    def time_range_s(self) -> tuple[int, int]:
+        """The first and the last expiry."""
+        return self.expiries[0].expiry_s, self.expiries[-1].expiry_s
+
+    def forward(self, expiry_s: int) -> float:
+        """The forward of a time, in quote: its logarithm is linear between expiries and constant outside."""
+        times = [expiry.years for expiry in self.expiries]
+        logs = [math.log(expiry.forward) for expiry in self.expiries]
+        return math.exp(float(np.interp((expiry_s - self.at_s) / YEAR_S, times, logs)))
+
+    def vol(
+        self,
+        strike: npt.ArrayLike,
+        expiry_s: int,
+        extrapolation: Extrapolation = Extrapolation.REFUSED,
+    ) -> Volatility:
+        """The volatilities of strikes (quote per unit) at one expiry.
+
+        Every curve that is read for it must be read within its own range. Raises VolOutOfRange outside,
+        unless told to flag: then wings follow the curve, and before the first and after the last expiry the
+        nearest one's volatility at the same strike over forward holds.
+        """
+        strikes = np.asarray(strike, dtype=np.float64)
+        if expiry_s <= self.at_s:
+            raise VolOutOfRange(strike=strike, expiry_s=expiry_s, reason=f"it is not after {self.at_s}")
+        if not np.all(np.isfinite(strikes) & (strikes > 0)):
+            raise VolOutOfRange(strike=strike, expiry_s=expiry_s, reason="a strike must be positive")
+        parts = self._parts(expiry_s)
+        first_s, last_s = self.time_range_s
+        forward = self.forward(expiry_s)
+        k = np.log(strikes / forward)
+        low = max(expiry.k_range[0] for expiry, _ in parts)
+        high = min(expiry.k_range[1] for expiry, _ in parts)
+        is_late = not first_s <= expiry_s <= last_s
+        outside = (k < low) | (k > high) | is_late
+        if extrapolation is Extrapolation.REFUSED and np.any(outside):
+            reason = (
+                f"expiries are quoted from {first_s} to {last_s}"
+                if is_late
+                else f"strikes are quoted from {forward * math.exp(low):.6g} to {forward * math.exp(high):.6g}"
+            )
+            worst = float(strikes[outside].flat[0])
+            raise VolOutOfRange(strike=worst, expiry_s=expiry_s, reason=reason)
+        total = np.sum([share * expiry.smile.variance(k) for expiry, share in parts], axis=0)
+        years = (expiry_s - self.at_s) / YEAR_S
+        return Volatility(np.sqrt(total / years), total, np.asarray(outside))
+
+    def _parts(self, expiry_s: int) -> tuple[tuple[Expiry, float], ...]:
+        """The curves whose weighted sum is the total variance of that time."""
+        years = (expiry_s - self.at_s) / YEAR_S
+        later = next((i for i, e in enumerate(self.expiries) if e.expiry_s >= expiry_s), None)
+        if later is None:
+            return ((self.expiries[-1], years / self.expiries[-1].years),)
+        end = self.expiries[later]
+        if later == 0 or end.expiry_s == expiry_s:
+            return ((end, years / end.years),)
+        start = self.expiries[later - 1]
+        share = (years - start.years) / (end.years - start.years)
+        return ((start, 1 - share), (end, share))
+
+
+# --- fitting ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Draft:
+    """One expiry on the way: its quotes and the curve so far."""
+
+    expiry_s: int
+    forward: float
+    strip: Strip
+    smile: Smile
+    kind: Kind
+    is_repaired: bool
+
+    def moved(self, smile: Smile) -> _Draft:
+        return replace(self, smile=smile, kind=Kind.SVI, is_repaired=True)
+
+    def finished(self) -> Expiry:
+        strip = self.strip
+        misses = 100 * strip.misses(self.smile)
+        quality = Quality(
+            kind=self.kind,
+            quotes=strip.k.size,
+            rmse_points=float(np.sqrt(np.mean(misses**2))),
+            max_error_points=float(np.max(np.abs(misses))),
+            is_repaired=self.is_repaired,
+            k_low=float(strip.k[0]),
+            k_high=float(strip.k[-1]),
+        )
+        return Expiry(self.expiry_s, strip.years, self.forward, self.smile, quality)
+
+
+def fit(quotes: Iterable[VolQuote], at_s: int) -> Surface:
+    """The surface of one asset's quotes at a time. Raises VolQuoteInvalid naming the quote.
+
+    An expiry of FEW strikes or more gets an SVI curve, one of fewer an SSVI slice with the shape of the
+    nearest of those where its quotes leave it open, and a single quote a flat one; where that would be an
+    arbitrage against a neighbour, the nearest SVI curve found that is none.
+    """
+    grouped = _grouped(quotes, at_s)
+    strips = {expiry_s: _strip(group, at_s) for expiry_s, group in grouped.items()}
+    fitted = {expiry_s: fit_svi(strip) for expiry_s, strip in strips.items() if strip.k.size >= FEW}
+    drafts = []
+    for expiry_s, strip in strips.items():
+        forward = grouped[expiry_s][0].forward
+        if expiry_s in fitted:
+            drafts.append(_Draft(expiry_s, forward, strip, fitted[expiry_s][0], Kind.SVI, fitted[expiry_s][1]))
+        elif strip.k.size > 1:
+            nearest = min(fitted, key=lambda other: abs(math.log(strips[other].years / strip.years)), default=None)  # noqa: B023
+            shape = Shape() if nearest is None else shape_of(fitted[nearest][0])
+            drafts.append(_Draft(expiry_s, forward, strip, fit_ssvi(strip, shape), Kind.SSVI, False))
+        else:
+            flat = Smile.flat(float(strip.iv[0]) ** 2 * strip.years)
+            drafts.append(_Draft(expiry_s, forward, strip, flat, Kind.FLAT, False))
+    return Surface(at_s, tuple(draft.finished() for draft in _ordered(drafts)))
+
+
+def _ordered(drafts: list[_Draft]) -> Sequence[_Draft]:
+    """Without calendar arbitrage: the later ones moved above the earlier, or the earlier below the later,
+    whichever stays nearer to the quotes.
+    """
+    if all(_agree(one.smile, other.smile) for one, other in zip(drafts, drafts[1:], strict=False)):
+        return drafts
+    upward = drafts[:1]
+    for draft in drafts[1:]:
+        upward.append(_above(draft, upward[-1].smile))
+    downward = drafts[-1:]
+    for draft in reversed(drafts[:-1]):
+        downward.append(_below(draft, downward[-1].smile))
+    return min(upward, downward[::-1], key=lambda all_: sum(draft.strip.loss(draft.smile) for draft in all_))
+
+
+def _agree(earlier: Smile, later: Smile) -> bool:
+    return earlier == later or (has_no_calendar(earlier, later) and least_between(earlier, later) > 0)
+
+
+def _above(draft: _Draft, bound: Smile) -> _Draft:
+    if _agree(bound, draft.smile):
+        return draft
+
+    def accepts(smile: Smile) -> bool:
+        return has_no_butterfly(smile) and _agree(bound, smile)
+
+    return draft.moved(repair(draft.strip, (draft.smile, bound), bound, accepts, Bounds(below=bound)))
+
+
+def _below(draft: _Draft, bound: Smile) -> _Draft:
+    if _agree(draft.smile, bound):
+        return draft
+
+    def accepts(smile: Smile) -> bool:
+        return has_no_butterfly(smile) and _agree(smile, bound)
+
+    return draft.moved(repair(draft.strip, (draft.smile, bound), bound, accepts, Bounds(above=bound)))
+
+
+# --- what may be fitted -----------------------------------------------------------------------------
+
+
+def _grouped(quotes: Iterable[VolQuote], at_s: int) -> dict[int, list[VolQuote]]:
+    """The quotes by expiry, both ascending, equal ones merged."""
+    groups: dict[int, dict[float, VolQuote]] = {}
+    asset: str | None = None
+    for quote in quotes:
+        reason = _flaw(quote, at_s)
+        if reason is None and asset not in {None, quote.asset}:
+            reason = f"it is of another asset than those before it ({asset!r})"
+        asset = quote.asset
+        group = groups.setdefault(quote.expiry_s, {})
+        first = next(iter(group.values()), quote)
+        twin = group.get(quote.strike, quote)
+        if reason is None and not math.isclose(first.forward, quote.forward, rel_tol=SAME):
+            reason = f"another quote of its expiry has the forward {first.forward}"
+        if reason is None and not math.isclose(twin.iv, quote.iv, rel_tol=SAME):
+            reason = f"the same strike is also quoted at {twin.iv}"
+        if reason is not None:
+            raise VolQuoteInvalid(quote=quote, reason=reason)
+        group[quote.strike] = quote if twin is quote else replace(twin, weight=twin.weight + quote.weight)
+    if not groups:
+        raise VolQuoteInvalid(quote="list", reason="it is empty")
+    return {expiry_s: [group[k] for k in sorted(group)] for expiry_s, group in sorted(groups.items())}
+
+
+def _flaw(quote: VolQuote, at_s: int) -> str | None:
+    """Why a quote cannot be fitted, if it cannot."""
+    numbers = {"strike": quote.strike, "forward": quote.forward, "iv": quote.iv, "weight": quote.weight}
+    for name, number in numbers.items():
+        if not (math.isfinite(number) and number > 0):
+            return f"{name} must be a positive number"
+    if quote.expiry_s <= at_s:
+        return f"it expires at or before {at_s}"
+    if not LOWEST_IV <= quote.iv <= HIGHEST_IV:
+        return f"iv must be from {LOWEST_IV} to {HIGHEST_IV} (1.00 is 100 %)"
+    if abs(math.log(quote.strike / quote.forward)) > FARTHEST_K:
+        return f"ln(strike / forward) must be within {FARTHEST_K} of zero"
+    return None
+
+
+def _strip(group: list[VolQuote], at_s: int) -> Strip:
+    weight = np.array([quote.weight for quote in group])
+    return Strip(
+        k=np.log(np.array([quote.strike / quote.forward for quote in group])),
+        iv=np.array([quote.iv for quote in group]),
+        share=weight / weight.sum(),
+        years=(group[0].expiry_s - at_s) / YEAR_S,
+    )
