@@ -21,7 +21,8 @@ from agent.pricing.smile import Floats, Smile, blend
 
 FEW = 5  # quotes: with fewer the five parameters of SVI are not known
 G_FLOORS = (1e-4, 1e-2, 5e-2)
-_STEPS = 64  # of the walk towards a proven curve
+_HALVINGS = 8  # of the walk towards a proven curve
+_STAY = 1e-6  # square vol points per square unit of a parameter: the same in the constrained fit
 _INSIDE = 0.999  # of the bound of SSVI that its slices keep
 _PULL = 1e-7  # vol per unit of a parameter: holds those the quotes do not know, moves no other
 _SOFT_PULL = 1e-4  # the same of an SSVI slice towards the shape it is given
@@ -290,76 +291,102 @@ def repair(
     strip: Strip, starts: tuple[Smile, ...], anchor: Smile, accepts: Accepts, bounds: Bounds
 ) -> Smile:
     """The nearest curve to the quotes found that ``accepts``; ``anchor`` must be one, so there always is."""
-    best, loss = anchor, strip.loss(anchor)
-    near: list[Smile] = list(starts)
+    near: list[Smile] = []
     for floor in G_FLOORS:
         for start in starts:
             smile = _constrained(strip, start, floor, bounds)
-            if strip.loss(smile) < loss and accepts(smile):
+            if accepts(smile):
                 return smile
             near.append(smile)
-    for start in sorted(near, key=strip.loss):
-        for step in range(_STEPS):
-            smile = blend(start, anchor, step / _STEPS)
-            if strip.loss(smile) >= loss:
-                break
-            if accepts(smile):
-                best, loss = smile, strip.loss(smile)
-                break
+    best, loss = anchor, strip.loss(anchor)
+    for start in near:
+        smile = _walked(start, anchor, accepts)
+        if strip.loss(smile) < loss:
+            best, loss = smile, strip.loss(smile)
     return best
+
+
+def _walked(start: Smile, anchor: Smile, accepts: Accepts) -> Smile:
+    """A curve on the way from one that may be refused to one that is accepted, by halving."""
+    refused, accepted = 0.0, 1.0
+    for _ in range(_HALVINGS):
+        share = (refused + accepted) / 2
+        if accepts(blend(start, anchor, share)):
+            accepted = share
+        else:
+            refused = share
+    return blend(start, anchor, accepted)
 
 
 def _constrained(strip: Strip, start: Smile, floor: float, bounds: Bounds) -> Smile:
     """Least squares with g >= floor and within the bounds, at the points of a grid; may fail in between."""
     box = _box(strip)
     points = _watch(strip, start)
-    edges = [(smile, 1.0) for smile in (bounds.below,) if smile] + [
-        (smile, -1.0) for smile in (bounds.above,) if smile
-    ]
-    scale = _POINTS / math.sqrt(strip.years)
+    edges = [(edge, sign) for edge, sign in ((bounds.below, 1.0), (bounds.above, -1.0)) if edge is not None]
+    steep = math.exp(float(box.high[1]))
+    slope = min(math.sqrt(float(np.min(strip.iv)) ** 2 * strip.years / strip.span), 1.0)
+    unit = np.array([1.0, slope, slope, strip.span, 1.0])
+    low = np.array([box.low[0], 0.0, 0.0, box.low[3], box.low[4]]) / unit
+    high = np.array([box.high[0], steep, steep, box.high[3], box.high[4]]) / unit
+    first_place = np.clip(
+        np.array([math.log(start.floor), start.right, start.left, start.centre, math.log(start.width)])
+        / unit,
+        low,
+        high,
+    )
+
+    def curve(place: Floats) -> Smile:
+        floor_, right, left, centre, width = np.clip(place, low, high) * unit
+        return Smile(math.exp(floor_), float(right), float(left), float(centre), math.exp(width))
 
     def loss(place: Floats) -> tuple[float, Floats]:
-        smile = box.smile(place)
-        miss = _POINTS * strip.misses(smile)
-        of_vol = smile.gradient(strip.k)[0] * (scale / (2 * np.sqrt(smile.variance(strip.k))))[:, None]
-        return float(strip.share @ miss**2), np.asarray(2 * (strip.share * miss) @ of_vol)
+        smile = curve(place)
+        miss = strip.misses(smile)
+        of_vol = smile.gradient(strip.k)[0] / (2 * strip.years * (miss + strip.iv))[:, None] * unit
+        away = place - first_place
+        size = _POINTS**2
+        value = size * float(strip.share @ miss**2) + _STAY * float(away @ away)
+        return value, np.asarray(2 * size * (strip.share * miss) @ of_vol + 2 * _STAY * away)
 
     def room(place: Floats) -> Floats:
-        smile = box.smile(place)
+        smile = curve(place)
         rows = [smile.butterfly(points) - floor]
         for edge, sign in edges:
-            rows.append(sign * (np.log(smile.variance(points) / edge.variance(points))) - 1e-7)
+            rows.append(sign * np.log(smile.variance(points) / edge.variance(points)) - floor)
+            rows.append(sign * np.array([smile.right - edge.right, smile.left - edge.left]) / slope - 1e-6)
         return np.concatenate(rows)
 
     def slope_of_room(place: Floats) -> Floats:
-        smile = box.smile(place)
-        value, first, second = smile.slopes(points)
-        of_value, of_first, of_second = smile.gradient(points)
+        smile = curve(place)
+        value, first, _ = smile.slopes(points)
+        of_value, of_first, of_second = (part * unit for part in smile.gradient(points))
         lean = points * first / (2 * value)
         by_value = 2 * (1 - lean) * lean / value + (first / (2 * value)) ** 2
         by_first = -(1 - lean) * points / value - first / (2 * value) - first / 8
         rows = [by_value[:, None] * of_value + by_first[:, None] * of_first + of_second / 2]
-        rows += [sign * of_value / value[:, None] for _, sign in edges]
+        for _, sign in edges:
+            rows.append(sign * of_value / value[:, None])
+            rows.append(sign * np.eye(5)[1:3])
         return np.concatenate(rows)
 
     found = minimize(
         loss,
-        box.place(start),
+        first_place,
         jac=True,
         method="SLSQP",
-        bounds=list(zip(box.low, box.high, strict=True)),
+        bounds=list(zip(low, high, strict=True)),
         constraints={"type": "ineq", "fun": room, "jac": slope_of_room},
-        options={"maxiter": 60, "ftol": 1e-9},
+        options={"maxiter": 50, "ftol": 1e-8},
     )
     place = np.asarray(found.x, dtype=np.float64)
-    return box.smile(place) if np.all(np.isfinite(place)) else start
+    return curve(place) if np.all(np.isfinite(place)) else start
 
 
 def _watch(strip: Strip, smile: Smile) -> Floats:
     """Points at which the constraints are kept: the quotes' range densely, then out to FAR."""
     low, high, span = float(strip.k[0]), float(strip.k[-1]), strip.span
-    inner = np.linspace(low - span / 2, high + span / 2, 33)
+    inner = np.linspace(low - span / 2, high + span / 2, 21)
     reach = math.asinh(FAR / (0.1 * span))
-    outer = (low + high) / 2 + 0.1 * span * np.sinh(np.linspace(-reach, reach, 32))
-    bend = smile.centre + smile.width * np.sinh(np.linspace(-3, 3, 15))
+    outer = (low + high) / 2 + 0.1 * span * np.sinh(np.linspace(-reach, reach, 18))
+    bend = smile.centre + smile.width * np.sinh(np.linspace(-3, 3, 11))
     return np.concatenate((inner, outer, bend))

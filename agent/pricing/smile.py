@@ -95,26 +95,27 @@ class Smile:
         return self.floor + (rising - falling) ** 2 / 2, first, bend * self.width**2 / away**3
 
     def gradient(self, k: npt.ArrayLike) -> tuple[Floats, Floats, Floats]:
-        """The derivatives of `slopes` by (ln floor, ln right, ln left, centre, ln width), as last axis."""
+        """The derivatives of `slopes` by (ln floor, right, left, centre, ln width), as last axis."""
         away, above, below = self._arms(k)
         d = np.asarray(k, dtype=np.float64) - self.centre
-        rising, falling = self.right * np.sqrt(above), self.left * np.sqrt(below)
+        up, down = np.sqrt(above), np.sqrt(below)
+        rising, falling = self.right * up, self.left * down
         gap = rising - falling
         _, first, second = self.slopes(k)
         none = np.zeros_like(d)
         sharp = (self.width / away) ** 2
         of_value = (
             none + self.floor,
-            rising * gap,
-            -falling * gap,
+            up * gap,
+            -down * gap,
             -first,
             gap * (rising * below - falling * above) / (2 * away),
         )
-        of_first = (none, rising**2 / away, -(falling**2) / away, -second, -d * second)
+        of_first = (none, rising * up / away, -falling * down / away, -second, -d * second)
         of_second = (
             none,
-            self.right**2 * sharp / away,
-            self.left**2 * sharp / away,
+            self.right * sharp / away,
+            self.left * sharp / away,
             3 * d * second / away**2,
             second * (2 - 3 * sharp),
         )

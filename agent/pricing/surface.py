@@ -243,7 +243,7 @@ def _above(draft: _Draft, bound: Smile) -> _Draft:
     def accepts(smile: Smile) -> bool:
         return has_no_butterfly(smile) and _agree(bound, smile)
 
-    return draft.moved(repair(draft.strip, (draft.smile, bound), bound, accepts, Bounds(below=bound)))
+    return draft.moved(repair(draft.strip, (_steepened(draft.smile, bound), bound), bound, accepts, Bounds(below=bound)))
 
 
 def _below(draft: _Draft, bound: Smile) -> _Draft:
@@ -253,7 +253,15 @@ def _below(draft: _Draft, bound: Smile) -> _Draft:
     def accepts(smile: Smile) -> bool:
         return has_no_butterfly(smile) and _agree(smile, bound)
 
-    return draft.moved(repair(draft.strip, (draft.smile, bound), bound, accepts, Bounds(above=bound)))
+    return draft.moved(repair(draft.strip, (_flattened(draft.smile, bound), bound), bound, accepts, Bounds(above=bound)))
+
+
+def _steepened(smile: Smile, bound: Smile) -> Smile:
+    return replace(smile, right=max(smile.right, bound.right), left=max(smile.left, bound.left))
+
+
+def _flattened(smile: Smile, bound: Smile) -> Smile:
+    return replace(smile, right=min(smile.right, bound.right), left=min(smile.left, bound.left))
 
 
 # --- what may be fitted -----------------------------------------------------------------------------
