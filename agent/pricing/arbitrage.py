@@ -14,6 +14,7 @@ its chord, so that two numbers prove an interval; beyond the last point the asym
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import numpy as np
 
@@ -219,4 +220,4 @@ def _negative_remainder(dividend: Polynomial, divisor: Polynomial) -> Polynomial
 
 def _changes(values: list[int]) -> int:
     signs = [value > 0 for value in values if value]
-    return sum(one is not other for one, other in zip(signs, signs[1:], strict=False))
+    return sum(one is not other for one, other in pairwise(signs))

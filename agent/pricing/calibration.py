@@ -287,9 +287,7 @@ def _starts(strip: Strip, most: int = 1) -> Iterator[Smile]:
 # --- the repair -------------------------------------------------------------------------------------
 
 
-def repair(
-    strip: Strip, starts: tuple[Smile, ...], anchor: Smile, accepts: Accepts, bounds: Bounds
-) -> Smile:
+def repair(strip: Strip, starts: tuple[Smile, ...], anchor: Smile, accepts: Accepts, bounds: Bounds) -> Smile:
     """The nearest curve to the quotes found that ``accepts``; ``anchor`` must be one, so there always is."""
     near: list[Smile] = []
     for floor in G_FLOORS:
@@ -336,7 +334,7 @@ def _constrained(strip: Strip, start: Smile, floor: float, bounds: Bounds) -> Sm
     )
 
     def curve(place: Floats) -> Smile:
-        floor_, right, left, centre, width = np.clip(place, low, high) * unit
+        floor_, right, left, centre, width = (np.clip(place, low, high) * unit).tolist()
         return Smile(math.exp(floor_), float(right), float(left), float(centre), math.exp(width))
 
     def loss(place: Floats) -> tuple[float, Floats]:

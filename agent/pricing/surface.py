@@ -11,6 +11,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -135,10 +136,11 @@ class Surface:
         is_late = not first_s <= expiry_s <= last_s
         outside = (k < low) | (k > high) | is_late
         if extrapolation is Extrapolation.REFUSED and np.any(outside):
+            edges = f"{forward * math.exp(low):.6g} to {forward * math.exp(high):.6g}"
             reason = (
                 f"expiries are quoted from {first_s} to {last_s}"
                 if is_late
-                else f"strikes are quoted from {forward * math.exp(low):.6g} to {forward * math.exp(high):.6g}"
+                else f"strikes are quoted from {edges}"
             )
             worst = float(strikes[outside].flat[0])
             raise VolOutOfRange(strike=worst, expiry_s=expiry_s, reason=reason)
@@ -206,10 +208,11 @@ def fit(quotes: Iterable[VolQuote], at_s: int) -> Surface:
     for expiry_s, strip in strips.items():
         forward = grouped[expiry_s][0].forward
         if expiry_s in fitted:
-            drafts.append(_Draft(expiry_s, forward, strip, fitted[expiry_s][0], Kind.SVI, fitted[expiry_s][1]))
+            drafts.append(
+                _Draft(expiry_s, forward, strip, fitted[expiry_s][0], Kind.SVI, fitted[expiry_s][1])
+            )
         elif strip.k.size > 1:
-            nearest = min(fitted, key=lambda other: abs(math.log(strips[other].years / strip.years)), default=None)  # noqa: B023
-            shape = Shape() if nearest is None else shape_of(fitted[nearest][0])
+            shape = _nearest_shape(strip.years, [(strips[e].years, fitted[e][0]) for e in fitted])
             drafts.append(_Draft(expiry_s, forward, strip, fit_ssvi(strip, shape), Kind.SSVI, False))
         else:
             flat = Smile.flat(float(strip.iv[0]) ** 2 * strip.years)
@@ -217,11 +220,18 @@ def fit(quotes: Iterable[VolQuote], at_s: int) -> Surface:
     return Surface(at_s, tuple(draft.finished() for draft in _ordered(drafts)))
 
 
+def _nearest_shape(years: float, others: list[tuple[float, Smile]]) -> Shape:
+    """The shape of the fitted curve whose time to expiry is the least times longer or shorter."""
+    if not others:
+        return Shape()
+    return shape_of(min(others, key=lambda other: abs(math.log(other[0] / years)))[1])
+
+
 def _ordered(drafts: list[_Draft]) -> Sequence[_Draft]:
     """Without calendar arbitrage: the later ones moved above the earlier, or the earlier below the later,
     whichever stays nearer to the quotes.
     """
-    if all(_agree(one.smile, other.smile) for one, other in zip(drafts, drafts[1:], strict=False)):
+    if all(_agree(one.smile, other.smile) for one, other in pairwise(drafts)):
         return drafts
     upward = drafts[:1]
     for draft in drafts[1:]:
@@ -243,7 +253,9 @@ def _above(draft: _Draft, bound: Smile) -> _Draft:
     def accepts(smile: Smile) -> bool:
         return has_no_butterfly(smile) and _agree(bound, smile)
 
-    return draft.moved(repair(draft.strip, (_steepened(draft.smile, bound), bound), bound, accepts, Bounds(below=bound)))
+    return draft.moved(
+        repair(draft.strip, (_steepened(draft.smile, bound), bound), bound, accepts, Bounds(below=bound))
+    )
 
 
 def _below(draft: _Draft, bound: Smile) -> _Draft:
@@ -253,7 +265,9 @@ def _below(draft: _Draft, bound: Smile) -> _Draft:
     def accepts(smile: Smile) -> bool:
         return has_no_butterfly(smile) and _agree(smile, bound)
 
-    return draft.moved(repair(draft.strip, (_flattened(draft.smile, bound), bound), bound, accepts, Bounds(above=bound)))
+    return draft.moved(
+        repair(draft.strip, (_flattened(draft.smile, bound), bound), bound, accepts, Bounds(above=bound))
+    )
 
 
 def _steepened(smile: Smile, bound: Smile) -> Smile:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 from agent.errors import VenueUnknown
@@ -10,12 +11,15 @@ from agent.market.margin import MarginAccount
 from agent.market.offer import Offer
 from agent.market.position import Greeks, Position
 from agent.market.snapshot import Quote
+from agent.market.vol import VolQuote
 from agent.pricing import black
 from agent.values.address import MarketId
 from agent.values.amount import Token
-from agent.values.fixed import WAD, mul_down, mul_up, to_float
+from agent.values.fixed import WAD, YEAR_S, mul_down, mul_up, to_float
 from agent.venues.lyra.margin import CollateralTerms, OptionType, Penalty, ShortOption
 from agent.venues.lyra.premium import curve, premiums
+
+LEAST_WEIGHT = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +52,25 @@ class Holding:
     def is_live(self, at_s: int) -> bool:
         """It can be traded, topped up and liquidated."""
         return at_s < self.expiry_s and self.settled_at_wad == 0
+
+
+@dataclass(frozen=True, slots=True)
+class Strike:
+    """One strike of a board: its price, and its volatility over the board's."""
+
+    strike_wad: int
+    skew_wad: int
+
+
+@dataclass(frozen=True, slots=True)
+class Board:
+    """One expiry that has not been settled yet, with everything that is listed for it."""
+
+    board_id: int
+    expiry_s: int
+    base_iv_wad: int
+    is_frozen: bool
+    strikes: tuple[Strike, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +122,7 @@ class LyraState:
     holdings: tuple[Holding, ...]
     positions: tuple[Position, ...]
     margins: tuple[MarginAccount, ...]
+    boards: tuple[Board, ...] = ()
     offers: tuple[Offer, ...] = field(default=())
 
     @property
@@ -111,6 +135,21 @@ class LyraState:
         market = self.standing
         return (Quote("lyra", market.market, market.asset, market.spot_wad, market.spot_wad),)
 
+    @property
+    def vol_quotes(self) -> tuple[VolQuote, ...]:
+        """What the market trades every strike at that it lists, of boards neither frozen nor expired.
+
+        The forward grows from the spot at the market's rate. An error of a volatility counts as the square
+        of its vega, but never for less than a hundredth of one at the money.
+        """
+        market = self.standing
+        return tuple(
+            _vol_quote(market, board, strike)
+            for board in self.boards
+            if market.at_s < board.expiry_s and not board.is_frozen
+            for strike in board.strikes
+        )
+
     def holding(self, key: str) -> Holding:
         """The position of that key. Raises VenueUnknown."""
         for holding in self.holdings:
@@ -119,7 +158,7 @@ class LyraState:
         raise VenueUnknown(name=key, known=", ".join(holding.key for holding in self.holdings))
 
 
-def assemble(standing: Standing, holdings: tuple[Holding, ...]) -> LyraState:
+def assemble(standing: Standing, holdings: tuple[Holding, ...], boards: tuple[Board, ...] = ()) -> LyraState:
     """The state from what was read. Pure."""
     live = [h for h in holdings if h.option_type.is_short and h.is_live(standing.at_s)]
     return LyraState(
@@ -127,7 +166,19 @@ def assemble(standing: Standing, holdings: tuple[Holding, ...]) -> LyraState:
         holdings=holdings,
         positions=tuple(position for h in holdings for position in _positions(standing, h)),
         margins=tuple(_margin(standing, h) for h in live),
+        boards=boards,
     )
+
+
+def _vol_quote(market: Standing, board: Board, strike: Strike) -> VolQuote:
+    years = (board.expiry_s - market.at_s) / YEAR_S
+    forward = to_float(market.spot_wad) * math.exp(market.collateral_terms.rate_wad / WAD * years)
+    price, iv = to_float(strike.strike_wad), to_float(mul_down(board.base_iv_wad, strike.skew_wad))
+    deviation = iv * math.sqrt(years)
+    weight = LEAST_WEIGHT
+    if min(forward, price, deviation) > 0:
+        weight = max(weight, math.exp(-((math.log(forward / price) / deviation + deviation / 2) ** 2)))
+    return VolQuote(board.expiry_s, price, forward, iv, weight, market.asset)
 
 
 def _margin(market: Standing, holding: Holding) -> ShortOption:
