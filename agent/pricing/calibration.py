@@ -1,58 +1,28 @@
-"""SVI curves fitted to one expiry's volatilities, each proven free of butterfly arbitrage.
+"""The SVI curve and the SSVI slice nearest one expiry's volatilities, by least squares in volatility.
 
-First the curve of least squares in volatility (Levenberg-Marquardt on a box, analytic Jacobian), started
-from the best of a grid of (centre, width), for each of which the rest is a linear problem (Zeliade 2009).
-If that has a negative density, the least squares are taken again under g >= a floor on a grid (SLSQP). If
-no try is proven, the curve walks in a straight line towards one that is proven, and stops where it is too.
+Levenberg-Marquardt on a box with an analytic Jacobian, started from the best of a grid of (centre, width),
+for each of which the rest is a linear problem (De Marco and Martini, Zeliade 2009). The SVI curve may still
+have an arbitrage: `repair` looks after that. The SSVI slice has none.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
-from scipy.optimize import leastsq, minimize
+from scipy.optimize import leastsq
 
-from agent.pricing.arbitrage import FAR, has_no_butterfly
-from agent.pricing.smile import Floats, Smile, blend
+from agent.pricing.arbitrage import has_no_butterfly
+from agent.pricing.smile import Floats, Smile
+from agent.pricing.strip import Strip
 
 FEW = 5  # quotes: with fewer the five parameters of SVI are not known
-G_FLOORS = (1e-4, 1e-2, 5e-2)
-_HALVINGS = 8  # of the walk towards a proven curve
-_STAY = 1e-6  # square vol points per square unit of a parameter: the same in the constrained fit
 _INSIDE = 0.999  # of the bound of SSVI that its slices keep
 _PULL = 1e-7  # vol per unit of a parameter: holds those the quotes do not know, moves no other
 _SOFT_PULL = 1e-4  # the same of an SSVI slice towards the shape it is given
 _EXACT, _NEARLY_EXACT = 1e-10, 1e-3  # root mean squared misses in vol, between which it is worth going on
-_POINTS = 100.0  # vol points per 1.00 of volatility
-
-
-@dataclass(frozen=True, slots=True)
-class Strip:
-    """One expiry's quotes as arrays of one shape, strikes ascending. k: log-moneyness; iv: per year;
-    share: weights that sum to 1; years: to expiry.
-    """
-
-    k: Floats
-    iv: Floats
-    share: Floats
-    years: float
-
-    @property
-    def span(self) -> float:
-        """The width in log-moneyness that the quotes speak of, never nothing."""
-        return max(float(self.k[-1] - self.k[0]), float(np.min(self.iv)) * math.sqrt(self.years))
-
-    def misses(self, smile: Smile) -> Floats:
-        """Fitted less quoted volatility."""
-        return np.asarray(np.sqrt(smile.variance(self.k) / self.years) - self.iv)
-
-    def loss(self, smile: Smile) -> float:
-        """The weighted mean of squared misses."""
-        return float(self.share @ self.misses(smile) ** 2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,26 +33,6 @@ class Shape:
 
     rho: float = 0.0
     stretch: float = 0.3
-
-
-@dataclass(frozen=True, slots=True)
-class Bounds:
-    """Curves that this one must not lie below or above."""
-
-    below: Smile | None = None
-    above: Smile | None = None
-
-
-Accepts = Callable[[Smile], bool]
-
-
-def fit_svi(strip: Strip) -> tuple[Smile, bool]:
-    """The curve and whether it had to be repaired. For at least FEW strikes."""
-    free = _least_squares(strip)
-    if has_no_butterfly(free):
-        return free, False
-    anchor = fit_ssvi(strip, Shape())
-    return repair(strip, (anchor, free), anchor, has_no_butterfly, Bounds()), True
 
 
 def fit_ssvi(strip: Strip, shape: Shape) -> Smile:
@@ -126,19 +76,19 @@ def shape_of(smile: Smile) -> Shape:
 
 
 @dataclass(frozen=True, slots=True)
-class _Box:
+class Box:
     """Where parameters (ln floor, ln right, ln left, centre, ln width) may be."""
 
     low: Floats
     high: Floats
 
     def smile(self, place: Floats) -> Smile:
-        floor, right, left, centre, width = np.clip(place, self.low, self.high)
-        return Smile(math.exp(floor), math.exp(right), math.exp(left), float(centre), math.exp(width))
+        floor, right, left, centre, width = np.clip(place, self.low, self.high).tolist()
+        return Smile(math.exp(floor), math.exp(right), math.exp(left), centre, math.exp(width))
 
     def place(self, smile: Smile) -> Floats:
         tiny = math.exp(float(self.low[1]))
-        return np.clip(
+        place = np.clip(
             np.array(
                 [
                     math.log(smile.floor),
@@ -151,15 +101,16 @@ class _Box:
             self.low,
             self.high,
         )
+        return np.asarray(place)
 
 
-def _box(strip: Strip) -> _Box:
+def box_of(strip: Strip) -> Box:
     variance = strip.iv**2 * strip.years
     least, most, span = float(np.min(variance)), float(np.max(variance)), strip.span
     faint = 1e-4 * math.sqrt(least / span)  # a root of a slope that adds 1e-8 of the variance over the span
     middle = float(strip.k[0] + strip.k[-1]) / 2
     steepest = math.log(math.sqrt(1.9999))
-    return _Box(
+    return Box(
         np.array(
             [
                 math.log(least) - 16,
@@ -179,7 +130,7 @@ class _Misses:
     Both come from one pass and are kept: the solver asks for the second where it has asked for the first.
     """
 
-    def __init__(self, strip: Strip, box: _Box, start: Smile) -> None:
+    def __init__(self, strip: Strip, box: Box, start: Smile) -> None:
         self._strip, self._box = strip, box
         self._range = box.high - box.low
         share = np.clip((box.place(start) - box.low) / self._range, 0.01, 0.99)
@@ -235,9 +186,9 @@ class _Misses:
         of_place *= self._range * share * (1 - share)
 
 
-def _least_squares(strip: Strip) -> Smile:
-    """The free fit, from the best start; taken to the end where the quotes lie on one curve."""
-    problem = _Misses(strip, _box(strip), next(_starts(strip)))
+def nearest_svi(strip: Strip) -> Smile:
+    """Least squares from the best start, taken to the end where the quotes lie on one curve."""
+    problem = _Misses(strip, box_of(strip), _start(strip))
     found = problem.start
     for xtol, ftol, calls in ((1e-9, 1e-10, 100), (1e-14, 1e-15, 1000)):
         found = leastsq(
@@ -254,7 +205,7 @@ def _least_squares(strip: Strip) -> Smile:
     return problem.smile(found)
 
 
-def _starts(strip: Strip, most: int = 1) -> Iterator[Smile]:
+def _start(strip: Strip) -> Smile:
     """The best of a grid of (centre, width), the other three parameters by linear least squares."""
     span, middle = strip.span, float(strip.k[0] + strip.k[-1]) / 2
     spots = np.array([*product((-0.6, -0.3, -0.1, 0.1, 0.3, 0.6), (0.03, 0.12, 0.4, 1.2))]) * span
@@ -274,117 +225,11 @@ def _starts(strip: Strip, most: int = 1) -> Iterator[Smile]:
     floor = np.maximum(a[:, None] + width * np.sqrt(up * down), 0.05 * np.min(variance))
     value = floor - width * np.sqrt(up * down) + wings
     losses = ((value - variance) ** 2) @ weight
-    for index in np.argsort(losses)[:most]:
-        yield Smile(
-            float(floor[index, 0]),
-            math.sqrt(up[index, 0]),
-            math.sqrt(down[index, 0]),
-            float(centre[index, 0]),
-            float(width[index, 0]),
-        )
-
-
-# --- the repair -------------------------------------------------------------------------------------
-
-
-def repair(strip: Strip, starts: tuple[Smile, ...], anchor: Smile, accepts: Accepts, bounds: Bounds) -> Smile:
-    """The nearest curve to the quotes found that ``accepts``; ``anchor`` must be one, so there always is."""
-    near: list[Smile] = []
-    for floor in G_FLOORS:
-        for start in starts:
-            smile = _constrained(strip, start, floor, bounds)
-            if accepts(smile):
-                return smile
-            near.append(smile)
-    best, loss = anchor, strip.loss(anchor)
-    for start in near:
-        smile = _walked(start, anchor, accepts)
-        if strip.loss(smile) < loss:
-            best, loss = smile, strip.loss(smile)
-    return best
-
-
-def _walked(start: Smile, anchor: Smile, accepts: Accepts) -> Smile:
-    """A curve on the way from one that may be refused to one that is accepted, by halving."""
-    refused, accepted = 0.0, 1.0
-    for _ in range(_HALVINGS):
-        share = (refused + accepted) / 2
-        if accepts(blend(start, anchor, share)):
-            accepted = share
-        else:
-            refused = share
-    return blend(start, anchor, accepted)
-
-
-def _constrained(strip: Strip, start: Smile, floor: float, bounds: Bounds) -> Smile:
-    """Least squares with g >= floor and within the bounds, at the points of a grid; may fail in between."""
-    box = _box(strip)
-    points = _watch(strip, start)
-    edges = [(edge, sign) for edge, sign in ((bounds.below, 1.0), (bounds.above, -1.0)) if edge is not None]
-    steep = math.exp(float(box.high[1]))
-    slope = min(math.sqrt(float(np.min(strip.iv)) ** 2 * strip.years / strip.span), 1.0)
-    unit = np.array([1.0, slope, slope, strip.span, 1.0])
-    low = np.array([box.low[0], 0.0, 0.0, box.low[3], box.low[4]]) / unit
-    high = np.array([box.high[0], steep, steep, box.high[3], box.high[4]]) / unit
-    first_place = np.clip(
-        np.array([math.log(start.floor), start.right, start.left, start.centre, math.log(start.width)])
-        / unit,
-        low,
-        high,
+    index = int(np.argmin(losses))
+    return Smile(
+        float(floor[index, 0]),
+        math.sqrt(up[index, 0]),
+        math.sqrt(down[index, 0]),
+        float(centre[index, 0]),
+        float(width[index, 0]),
     )
-
-    def curve(place: Floats) -> Smile:
-        floor_, right, left, centre, width = (np.clip(place, low, high) * unit).tolist()
-        return Smile(math.exp(floor_), float(right), float(left), float(centre), math.exp(width))
-
-    def loss(place: Floats) -> tuple[float, Floats]:
-        smile = curve(place)
-        miss = strip.misses(smile)
-        of_vol = smile.gradient(strip.k)[0] / (2 * strip.years * (miss + strip.iv))[:, None] * unit
-        away = place - first_place
-        size = _POINTS**2
-        value = size * float(strip.share @ miss**2) + _STAY * float(away @ away)
-        return value, np.asarray(2 * size * (strip.share * miss) @ of_vol + 2 * _STAY * away)
-
-    def room(place: Floats) -> Floats:
-        smile = curve(place)
-        rows = [smile.butterfly(points) - floor]
-        for edge, sign in edges:
-            rows.append(sign * np.log(smile.variance(points) / edge.variance(points)) - floor)
-            rows.append(sign * np.array([smile.right - edge.right, smile.left - edge.left]) / slope - 1e-6)
-        return np.concatenate(rows)
-
-    def slope_of_room(place: Floats) -> Floats:
-        smile = curve(place)
-        value, first, _ = smile.slopes(points)
-        of_value, of_first, of_second = (part * unit for part in smile.gradient(points))
-        lean = points * first / (2 * value)
-        by_value = 2 * (1 - lean) * lean / value + (first / (2 * value)) ** 2
-        by_first = -(1 - lean) * points / value - first / (2 * value) - first / 8
-        rows = [by_value[:, None] * of_value + by_first[:, None] * of_first + of_second / 2]
-        for _, sign in edges:
-            rows.append(sign * of_value / value[:, None])
-            rows.append(sign * np.eye(5)[1:3])
-        return np.concatenate(rows)
-
-    found = minimize(
-        loss,
-        first_place,
-        jac=True,
-        method="SLSQP",
-        bounds=list(zip(low, high, strict=True)),
-        constraints={"type": "ineq", "fun": room, "jac": slope_of_room},
-        options={"maxiter": 50, "ftol": 1e-8},
-    )
-    place = np.asarray(found.x, dtype=np.float64)
-    return curve(place) if np.all(np.isfinite(place)) else start
-
-
-def _watch(strip: Strip, smile: Smile) -> Floats:
-    """Points at which the constraints are kept: the quotes' range densely, then out to FAR."""
-    low, high, span = float(strip.k[0]), float(strip.k[-1]), strip.span
-    inner = np.linspace(low - span / 2, high + span / 2, 21)
-    reach = math.asinh(FAR / (0.1 * span))
-    outer = (low + high) / 2 + 0.1 * span * np.sinh(np.linspace(-reach, reach, 18))
-    bend = smile.centre + smile.width * np.sinh(np.linspace(-3, 3, 11))
-    return np.concatenate((inner, outer, bend))

@@ -47,7 +47,7 @@ class Smile:
 
     @classmethod
     def of_raw(cls, a: float, b: float, rho: float, m: float, sigma: float) -> Smile:
-        """From the raw parameters. Raises ValueError unless b >= 0, |rho| <= 1, sigma > 0, w > 0, slopes < 2."""
+        """From the raw form. Raises ValueError unless b >= 0, |rho| <= 1, sigma > 0, w > 0, slopes < 2."""
         if not (b >= 0 and abs(rho) <= 1):
             raise ValueError(f"b must not be negative and |rho| at most 1: b={b}, rho={rho}")
         floor = a + b * sigma * math.sqrt(1 - rho * rho)

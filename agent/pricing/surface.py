@@ -16,26 +16,16 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
-from agent.errors import VolOutOfRange, VolQuoteInvalid
+from agent.errors import VolOutOfRange
 from agent.market.vol import VolQuote
 from agent.pricing.arbitrage import has_no_butterfly, has_no_calendar, least_between
-from agent.pricing.calibration import (
-    FEW,
-    Bounds,
-    Shape,
-    Strip,
-    fit_ssvi,
-    fit_svi,
-    repair,
-    shape_of,
-)
+from agent.pricing.calibration import FEW, Shape, fit_ssvi, shape_of
+from agent.pricing.repair import Bounds, fit_svi, repair
 from agent.pricing.smile import Floats, Smile
+from agent.pricing.strip import Strip, strips
 from agent.values.fixed import YEAR_S
 
 MARGIN = 0.5  # standard deviations at the money beyond the outermost quotes that still count as quoted
-LOWEST_IV, HIGHEST_IV = 1e-4, 100.0
-FARTHEST_K = 20.0  # |ln(strike / forward)| of a quote
-SAME = 1e-9  # relative: two forwards or volatilities this near are one
 
 
 class Kind(Enum):
@@ -169,12 +159,10 @@ class Surface:
 class _Draft:
     """One expiry on the way: its quotes and the curve so far."""
 
-    expiry_s: int
-    forward: float
     strip: Strip
     smile: Smile
     kind: Kind
-    is_repaired: bool
+    is_repaired: bool = False
 
     def moved(self, smile: Smile) -> _Draft:
         return replace(self, smile=smile, kind=Kind.SVI, is_repaired=True)
@@ -191,7 +179,7 @@ class _Draft:
             k_low=float(strip.k[0]),
             k_high=float(strip.k[-1]),
         )
-        return Expiry(self.expiry_s, strip.years, self.forward, self.smile, quality)
+        return Expiry(strip.expiry_s, strip.years, strip.forward, self.smile, quality)
 
 
 def fit(quotes: Iterable[VolQuote], at_s: int) -> Surface:
@@ -201,22 +189,17 @@ def fit(quotes: Iterable[VolQuote], at_s: int) -> Surface:
     nearest of those where its quotes leave it open, and a single quote a flat one; where that would be an
     arbitrage against a neighbour, the nearest SVI curve found that is none.
     """
-    grouped = _grouped(quotes, at_s)
-    strips = {expiry_s: _strip(group, at_s) for expiry_s, group in grouped.items()}
-    fitted = {expiry_s: fit_svi(strip) for expiry_s, strip in strips.items() if strip.k.size >= FEW}
+    all_strips = strips(quotes, at_s)
+    fitted = {strip.expiry_s: fit_svi(strip) for strip in all_strips if strip.k.size >= FEW}
+    full = [(strip.years, fitted[strip.expiry_s][0]) for strip in all_strips if strip.expiry_s in fitted]
     drafts = []
-    for expiry_s, strip in strips.items():
-        forward = grouped[expiry_s][0].forward
-        if expiry_s in fitted:
-            drafts.append(
-                _Draft(expiry_s, forward, strip, fitted[expiry_s][0], Kind.SVI, fitted[expiry_s][1])
-            )
+    for strip in all_strips:
+        if strip.expiry_s in fitted:
+            drafts.append(_Draft(strip, fitted[strip.expiry_s][0], Kind.SVI, fitted[strip.expiry_s][1]))
         elif strip.k.size > 1:
-            shape = _nearest_shape(strip.years, [(strips[e].years, fitted[e][0]) for e in fitted])
-            drafts.append(_Draft(expiry_s, forward, strip, fit_ssvi(strip, shape), Kind.SSVI, False))
+            drafts.append(_Draft(strip, fit_ssvi(strip, _nearest_shape(strip.years, full)), Kind.SSVI))
         else:
-            flat = Smile.flat(float(strip.iv[0]) ** 2 * strip.years)
-            drafts.append(_Draft(expiry_s, forward, strip, flat, Kind.FLAT, False))
+            drafts.append(_Draft(strip, Smile.flat(float(strip.iv[0]) ** 2 * strip.years), Kind.FLAT))
     return Surface(at_s, tuple(draft.finished() for draft in _ordered(drafts)))
 
 
@@ -276,55 +259,3 @@ def _steepened(smile: Smile, bound: Smile) -> Smile:
 
 def _flattened(smile: Smile, bound: Smile) -> Smile:
     return replace(smile, right=min(smile.right, bound.right), left=min(smile.left, bound.left))
-
-
-# --- what may be fitted -----------------------------------------------------------------------------
-
-
-def _grouped(quotes: Iterable[VolQuote], at_s: int) -> dict[int, list[VolQuote]]:
-    """The quotes by expiry, both ascending, equal ones merged."""
-    groups: dict[int, dict[float, VolQuote]] = {}
-    asset: str | None = None
-    for quote in quotes:
-        reason = _flaw(quote, at_s)
-        if reason is None and asset not in {None, quote.asset}:
-            reason = f"it is of another asset than those before it ({asset!r})"
-        asset = quote.asset
-        group = groups.setdefault(quote.expiry_s, {})
-        first = next(iter(group.values()), quote)
-        twin = group.get(quote.strike, quote)
-        if reason is None and not math.isclose(first.forward, quote.forward, rel_tol=SAME):
-            reason = f"another quote of its expiry has the forward {first.forward}"
-        if reason is None and not math.isclose(twin.iv, quote.iv, rel_tol=SAME):
-            reason = f"the same strike is also quoted at {twin.iv}"
-        if reason is not None:
-            raise VolQuoteInvalid(quote=quote, reason=reason)
-        group[quote.strike] = quote if twin is quote else replace(twin, weight=twin.weight + quote.weight)
-    if not groups:
-        raise VolQuoteInvalid(quote="list", reason="it is empty")
-    return {expiry_s: [group[k] for k in sorted(group)] for expiry_s, group in sorted(groups.items())}
-
-
-def _flaw(quote: VolQuote, at_s: int) -> str | None:
-    """Why a quote cannot be fitted, if it cannot."""
-    numbers = {"strike": quote.strike, "forward": quote.forward, "iv": quote.iv, "weight": quote.weight}
-    for name, number in numbers.items():
-        if not (math.isfinite(number) and number > 0):
-            return f"{name} must be a positive number"
-    if quote.expiry_s <= at_s:
-        return f"it expires at or before {at_s}"
-    if not LOWEST_IV <= quote.iv <= HIGHEST_IV:
-        return f"iv must be from {LOWEST_IV} to {HIGHEST_IV} (1.00 is 100 %)"
-    if abs(math.log(quote.strike / quote.forward)) > FARTHEST_K:
-        return f"ln(strike / forward) must be within {FARTHEST_K} of zero"
-    return None
-
-
-def _strip(group: list[VolQuote], at_s: int) -> Strip:
-    weight = np.array([quote.weight for quote in group])
-    return Strip(
-        k=np.log(np.array([quote.strike / quote.forward for quote in group])),
-        iv=np.array([quote.iv for quote in group]),
-        share=weight / weight.sum(),
-        years=(group[0].expiry_s - at_s) / YEAR_S,
-    )
