@@ -16,7 +16,7 @@ from scipy.optimize import minimize
 
 from agent.pricing.arbitrage import FAR, has_no_butterfly
 from agent.pricing.calibration import Shape, box_of, fit_ssvi, nearest_svi
-from agent.pricing.smile import Floats, Smile, blend
+from agent.pricing.smile import Floats, Smile, blend, butterfly
 from agent.pricing.strip import Strip
 
 FLOORS = (1e-4, 1e-2, 5e-2)  # of g, and of the relative distance from a neighbour: one try each
@@ -78,6 +78,7 @@ def _constrained(strip: Strip, start: Smile, floor: float, bounds: Bounds) -> Sm
     box = box_of(strip)
     points = _watch(strip, start)
     edges = [(edge, sign) for edge, sign in ((bounds.below, 1.0), (bounds.above, -1.0)) if edge is not None]
+    heights = [edge.variance(points) for edge, _ in edges]
     steep = math.exp(float(box.high[1]))
     slope = min(math.sqrt(float(np.min(strip.iv)) ** 2 * strip.years / strip.span), 1.0)
     unit = np.array([1.0, slope, slope, strip.span, 1.0])
@@ -96,20 +97,22 @@ def _constrained(strip: Strip, start: Smile, floor: float, bounds: Bounds) -> Sm
         floor_, right, left, centre, width = (np.clip(place, low, high) * unit).tolist()
         return Smile(math.exp(floor_), right, left, centre, math.exp(width))
 
-    def loss(place: Floats) -> tuple[float, Floats]:
+    def loss(place: Floats) -> float:
+        away = place - first_place
+        return _POINTS**2 * strip.loss(curve(place)) + _STAY * float(away @ away)
+
+    def slope_of_loss(place: Floats) -> Floats:
         smile = curve(place)
         miss = strip.misses(smile)
         of_vol = smile.gradient(strip.k)[0] / (2 * strip.years * (miss + strip.iv))[:, None] * unit
-        away = place - first_place
-        size = _POINTS**2
-        value = size * float(strip.share @ miss**2) + _STAY * float(away @ away)
-        return value, np.asarray(2 * size * (strip.share * miss) @ of_vol + 2 * _STAY * away)
+        return np.asarray(2 * _POINTS**2 * (strip.share * miss) @ of_vol + 2 * _STAY * (place - first_place))
 
     def room(place: Floats) -> Floats:
         smile = curve(place)
-        rows = [smile.butterfly(points) - floor]
-        for edge, sign in edges:
-            rows.append(sign * np.log(smile.variance(points) / edge.variance(points)) - floor)
+        value, first, second = smile.slopes(points)
+        rows = [butterfly(points, value, first, second) - floor]
+        for (edge, sign), known in zip(edges, heights, strict=True):
+            rows.append(sign * np.log(value / known) - floor)
             rows.append(sign * np.array([smile.right - edge.right, smile.left - edge.left]) / slope - 1e-6)
         return np.concatenate(rows)
 
@@ -129,7 +132,7 @@ def _constrained(strip: Strip, start: Smile, floor: float, bounds: Bounds) -> Sm
     found = minimize(
         loss,
         first_place,
-        jac=True,
+        jac=slope_of_loss,
         method="SLSQP",
         bounds=list(zip(low, high, strict=True)),
         constraints={"type": "ineq", "fun": room, "jac": slope_of_room},

@@ -101,9 +101,10 @@ class Smile:
         up, down = np.sqrt(above), np.sqrt(below)
         rising, falling = self.right * up, self.left * down
         gap = rising - falling
-        _, first, second = self.slopes(k)
-        none = np.zeros_like(d)
+        first = gap * (rising + falling) / (2 * away)
         sharp = (self.width / away) ** 2
+        second = (self.right**2 + self.left**2) / 2 * sharp / away
+        none = np.zeros_like(d)
         of_value = (
             none + self.floor,
             up * gap,
