@@ -8,6 +8,7 @@ have an arbitrage: `repair` looks after that. The SSVI slice has none.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
 
@@ -187,26 +188,38 @@ class _Misses:
 
 
 def nearest_svi(strip: Strip) -> Smile:
-    """Least squares from the best start, taken to the end where the quotes lie on one curve."""
-    problem = _Misses(strip, box_of(strip), _start(strip))
-    found = problem.start
-    for xtol, ftol, calls in ((1e-9, 1e-10, 100), (1e-14, 1e-15, 1000)):
-        found = leastsq(
-            problem.misses,
-            found,
-            Dfun=problem.jacobian,
-            full_output=True,
-            xtol=xtol,
-            ftol=ftol,
-            maxfev=calls,
-        )[0]
-        if not _EXACT**2 < strip.loss(problem.smile(found)) < _NEARLY_EXACT**2:
+    """Least squares from the best start; where the quotes nearly lie on one curve, taken to the end, and from
+    the next best starts too if that end is not theirs.
+    """
+    box = box_of(strip)
+    best: Smile | None = None
+    for start in _starts(strip):
+        problem = _Misses(strip, box, start)
+        found = problem.start
+        for xtol, ftol, calls in ((1e-9, 1e-10, 100), (1e-14, 1e-15, 1000)):
+            found = leastsq(
+                problem.misses,
+                found,
+                Dfun=problem.jacobian,
+                full_output=True,
+                xtol=xtol,
+                ftol=ftol,
+                maxfev=calls,
+            )[0]
+            smile = problem.smile(found)
+            if not _EXACT**2 < strip.loss(smile) < _NEARLY_EXACT**2:
+                break
+        if best is None or strip.loss(smile) < strip.loss(best):
+            best = smile
+        if not _EXACT**2 < strip.loss(best) < _NEARLY_EXACT**2:
             break
-    return problem.smile(found)
+    if best is None:
+        raise ValueError(f"no place to start from: {strip}")
+    return best
 
 
-def _start(strip: Strip) -> Smile:
-    """The best of a grid of (centre, width), the other three parameters by linear least squares."""
+def _starts(strip: Strip, most: int = 4) -> Iterator[Smile]:
+    """The best few of a grid of (centre, width), the other three parameters by linear least squares."""
     span, middle = strip.span, float(strip.k[0] + strip.k[-1]) / 2
     spots = np.array([*product((-0.6, -0.3, -0.1, 0.1, 0.3, 0.6), (0.03, 0.12, 0.4, 1.2))]) * span
     centre, width = spots[:, :1] + middle, spots[:, 1:]
@@ -225,11 +238,11 @@ def _start(strip: Strip) -> Smile:
     floor = np.maximum(a[:, None] + width * np.sqrt(up * down), 0.05 * np.min(variance))
     value = floor - width * np.sqrt(up * down) + wings
     losses = ((value - variance) ** 2) @ weight
-    index = int(np.argmin(losses))
-    return Smile(
-        float(floor[index, 0]),
-        math.sqrt(up[index, 0]),
-        math.sqrt(down[index, 0]),
-        float(centre[index, 0]),
-        float(width[index, 0]),
-    )
+    for index in np.argsort(losses)[:most]:
+        yield Smile(
+            float(floor[index, 0]),
+            math.sqrt(up[index, 0]),
+            math.sqrt(down[index, 0]),
+            float(centre[index, 0]),
+            float(width[index, 0]),
+        )

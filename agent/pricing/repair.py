@@ -46,15 +46,17 @@ def fit_svi(strip: Strip) -> tuple[Smile, bool]:
 
 def repair(strip: Strip, starts: tuple[Smile, ...], anchor: Smile, accepts: Accepts, bounds: Bounds) -> Smile:
     """The nearest curve to the quotes found that ``accepts``; ``anchor`` must be one, so there always is."""
-    near: list[Smile] = []
+    best, loss = anchor, strip.loss(anchor)
+    refused: list[Smile] = []
     for floor in FLOORS:
         for start in starts:
             smile = _constrained(strip, start, floor, bounds)
+            if strip.loss(smile) >= loss:
+                continue
             if accepts(smile):
                 return smile
-            near.append(smile)
-    best, loss = anchor, strip.loss(anchor)
-    for start in near:
+            refused.append(smile)
+    for start in refused:
         smile = _walked(start, anchor, accepts)
         if strip.loss(smile) < loss:
             best, loss = smile, strip.loss(smile)
