@@ -20,6 +20,8 @@ from agent.pricing.smile import Floats, Smile, blend, butterfly
 from agent.pricing.strip import Strip
 
 FLOORS = (1e-4, 1e-2, 5e-2)  # of g, and of the relative distance from a neighbour: one try each
+_EXCHANGES = 2  # rounds of adding the points where the constraints were broken
+_STEEPER = 1e-6  # of the slope's unit: a wing no steeper than its bound's might cross it
 _HALVINGS = 8  # of the walk
 _STAY = 1e-6  # square vol points per square unit of a parameter: holds those the quotes do not know
 _POINTS = 100.0  # vol points per 1.00 of volatility
@@ -33,6 +35,12 @@ class Bounds:
 
     below: Smile | None = None
     above: Smile | None = None
+
+    @property
+    def signed(self) -> tuple[tuple[Smile, float], ...]:
+        """The bounds with 1 if the curve must lie above, -1 if below."""
+        pairs = ((self.below, 1.0), (self.above, -1.0))
+        return tuple((edge, sign) for edge, sign in pairs if edge is not None)
 
 
 def fit_svi(strip: Strip) -> tuple[Smile, bool]:
@@ -76,71 +84,100 @@ def _walked(start: Smile, anchor: Smile, accepts: Accepts) -> Smile:
 
 
 def _constrained(strip: Strip, start: Smile, floor: float, bounds: Bounds) -> Smile:
-    """Least squares with g >= floor and within the bounds, at the points of a grid; may fail in between."""
-    box = box_of(strip)
-    points = _watch(strip, start)
-    edges = [(edge, sign) for edge, sign in ((bounds.below, 1.0), (bounds.above, -1.0)) if edge is not None]
-    heights = [edge.variance(points) for edge, _ in edges]
-    steep = math.exp(float(box.high[1]))
-    slope = min(math.sqrt(float(np.min(strip.iv)) ** 2 * strip.years / strip.span), 1.0)
-    unit = np.array([1.0, slope, slope, strip.span, 1.0])
-    low = np.array([box.low[0], 0.0, 0.0, box.low[3], box.low[4]]) / unit
-    high = np.array([box.high[0], steep, steep, box.high[3], box.high[4]]) / unit
-    first_place = np.clip(
-        np.array([math.log(start.floor), start.right, start.left, start.centre, math.log(start.width)])
-        / unit,
-        low,
-        high,
-    )
+    """Least squares under constraints at points, to which those are added where the answer breaks them."""
+    points, smile = _watch(strip, start), start
+    for _ in range(_EXCHANGES):
+        smile = _Problem(strip, smile, floor, bounds, points).solved()
+        dense = _dense(strip, smile)
+        room = _room(smile, dense, bounds)
+        is_dip = (room < floor / 2) & (room <= np.minimum(np.roll(room, 1), np.roll(room, -1)))
+        if not np.any(is_dip):
+            break
+        points = np.concatenate((points, dense[is_dip]))
+    return smile
 
-    def curve(place: Floats) -> Smile:
-        if not np.all(np.isfinite(place)):
-            return start
-        floor_, right, left, centre, width = (np.clip(place, low, high) * unit).tolist()
-        return Smile(math.exp(floor_), right, left, centre, math.exp(width))
 
-    def loss(place: Floats) -> float:
-        away = place - first_place
-        return _POINTS**2 * strip.loss(curve(place)) + _STAY * float(away @ away)
+def _room(smile: Smile, points: Floats, bounds: Bounds) -> Floats:
+    """What g, and the relative distances from the bounds, are at the least."""
+    least = smile.butterfly(points)
+    for edge, sign in bounds.signed:
+        least = np.minimum(least, sign * np.log(smile.variance(points) / edge.variance(points)))
+    return least
 
-    def slope_of_loss(place: Floats) -> Floats:
-        smile = curve(place)
+
+class _Problem:
+    """Least squares in (ln floor, right, left, centre, ln width), each in its unit, for SLSQP."""
+
+    def __init__(self, strip: Strip, start: Smile, floor: float, bounds: Bounds, points: Floats) -> None:
+        self._strip, self._floor, self._points = strip, floor, points
+        self._edges = [(edge, sign, edge.variance(points)) for edge, sign in bounds.signed]
+        box = box_of(strip)
+        steep = math.exp(float(box.high[1]))
+        self._slope = min(math.sqrt(float(np.min(strip.iv)) ** 2 * strip.years / strip.span), 1.0)
+        self._unit = np.array([1.0, self._slope, self._slope, strip.span, 1.0])
+        self._low = np.array([box.low[0], 0.0, 0.0, box.low[3], box.low[4]]) / self._unit
+        self._high = np.array([box.high[0], steep, steep, box.high[3], box.high[4]]) / self._unit
+        place = [math.log(start.floor), start.right, start.left, start.centre, math.log(start.width)]
+        self._start = np.clip(np.array(place) / self._unit, self._low, self._high)
+
+    def solved(self) -> Smile:
+        found = minimize(
+            self._loss,
+            self._start,
+            jac=self._slope_of_loss,
+            method="SLSQP",
+            bounds=list(zip(self._low, self._high, strict=True)),
+            constraints={"type": "ineq", "fun": self._room, "jac": self._slope_of_room},
+            options={"maxiter": 40, "ftol": 1e-8},
+        )
+        return self._curve(np.asarray(found.x, dtype=np.float64))
+
+    def _curve(self, place: Floats) -> Smile:
+        safe = place if np.all(np.isfinite(place)) else self._start
+        floor, right, left, centre, width = (np.clip(safe, self._low, self._high) * self._unit).tolist()
+        return Smile(math.exp(floor), right, left, centre, math.exp(width))
+
+    def _loss(self, place: Floats) -> float:
+        away = place - self._start
+        return _POINTS**2 * self._strip.loss(self._curve(place)) + _STAY * float(away @ away)
+
+    def _slope_of_loss(self, place: Floats) -> Floats:
+        smile, strip = self._curve(place), self._strip
         miss = strip.misses(smile)
-        of_vol = smile.gradient(strip.k)[0] / (2 * strip.years * (miss + strip.iv))[:, None] * unit
-        return np.asarray(2 * _POINTS**2 * (strip.share * miss) @ of_vol + 2 * _STAY * (place - first_place))
+        of_vol = smile.gradient(strip.k)[0] / (2 * strip.years * (miss + strip.iv))[:, None] * self._unit
+        of_misses = 2 * _POINTS**2 * (strip.share * miss) @ of_vol
+        return np.asarray(of_misses + 2 * _STAY * (place - self._start))
 
-    def room(place: Floats) -> Floats:
-        smile = curve(place)
-        value, first, second = smile.slopes(points)
-        rows = [butterfly(points, value, first, second) - floor]
-        for (edge, sign), known in zip(edges, heights, strict=True):
-            rows.append(sign * np.log(value / known) - floor)
-            rows.append(sign * np.array([smile.right - edge.right, smile.left - edge.left]) / slope - 1e-6)
+    def _room(self, place: Floats) -> Floats:
+        smile = self._curve(place)
+        value, first, second = smile.slopes(self._points)
+        rows = [butterfly(self._points, value, first, second) - self._floor]
+        for edge, sign, height in self._edges:
+            rows.append(sign * np.log(value / height) - self._floor)
+            steeper = np.array([smile.right - edge.right, smile.left - edge.left]) / self._slope
+            rows.append(sign * steeper - _STEEPER)
         return np.concatenate(rows)
 
-    def slope_of_room(place: Floats) -> Floats:
-        smile = curve(place)
+    def _slope_of_room(self, place: Floats) -> Floats:
+        smile, points = self._curve(place), self._points
         value, first, _ = smile.slopes(points)
-        of_value, of_first, of_second = (part * unit for part in smile.gradient(points))
+        of_value, of_first, of_second = (part * self._unit for part in smile.gradient(points))
         lean = points * first / (2 * value)
         by_value = 2 * (1 - lean) * lean / value + (first / (2 * value)) ** 2
         by_first = -(1 - lean) * points / value - first / (2 * value) - first / 8
         rows = [by_value[:, None] * of_value + by_first[:, None] * of_first + of_second / 2]
-        for _, sign in edges:
-            rows.append(sign * of_value / value[:, None])
-            rows.append(sign * np.eye(5)[1:3])
+        for _, sign, _ in self._edges:
+            rows += [sign * of_value / value[:, None], sign * np.eye(5)[1:3]]
         return np.concatenate(rows)
 
-    found = minimize(
-        loss,
-        first_place,
-        jac=slope_of_loss,
-        method="SLSQP",
-        bounds=list(zip(low, high, strict=True)),
-        constraints={"type": "ineq", "fun": room, "jac": slope_of_room},
-        options={"maxiter": 50, "ftol": 1e-8},
-    )
-    return curve(np.asarray(found.x, dtype=np.float64))
+
+def _dense(strip: Strip, smile: Smile) -> Floats:
+    """Where an answer is looked at before it is proven: around its bend, the money and the quotes."""
+    bend = smile.centre + smile.width * np.sinh(np.linspace(-8, 8, 161))
+    money = math.sqrt(float(smile.variance(0.0))) * np.linspace(-8, 8, 81)
+    quoted = np.linspace(float(strip.k[0]) - strip.span, float(strip.k[-1]) + strip.span, 121)
+    points = np.unique(np.concatenate((bend, money, quoted)))
+    return np.asarray(points[np.abs(points) <= FAR])
 
 
 def _watch(strip: Strip, smile: Smile) -> Floats:

@@ -37,6 +37,14 @@ def strip_of(k: Floats, iv: Floats, years: float) -> Strip:
     return Strip(AT_S + round(years * YEAR_S), years, 1.0, k, iv, np.full(k.size, 1 / k.size))
 
 
+def noisy_strip(dice: random.Random) -> Strip:
+    """A true smile's quotes, five to 40 of them, with 0.1 to 30 % of noise."""
+    smile, years, deviation = true_smile(dice)
+    k = deviation * np.array(sorted(dice.uniform(-3, 3) for _ in range(dice.randint(5, 40))))
+    noise = 10 ** dice.uniform(-3, -0.5) * np.array([dice.gauss(0, 1) for _ in k])
+    return strip_of(k, np.sqrt(smile.variance(k) / years) * np.exp(noise), years)
+
+
 def wild_strip(dice: random.Random) -> Strip:
     """Quotes that no market would show: 50 % of noise, skews of any strength, seconds or years to expiry."""
     years = 10 ** dice.uniform(-6.5, 0.5)
