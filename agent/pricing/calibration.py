@@ -106,6 +106,7 @@ class Box:
 
 
 def box_of(strip: Strip) -> Box:
+    """Around what the quotes can tell of: eight spans of centre, slopes below 2, widths in between."""
     variance = strip.iv**2 * strip.years
     least, most, span = float(np.min(variance)), float(np.max(variance)), strip.span
     faint = 1e-4 * math.sqrt(least / span)  # a root of a slope that adds 1e-8 of the variance over the span
