@@ -43,6 +43,8 @@
         |-- AddressMalformed    a text is not an address
         |-- KeyUnreadable       a key or password file is missing, too open, or wrong
         |-- VenueUnknown        no such venue
+        |-- ScenarioUnknown     no such scenario
+        |-- CorrelationInvalid  correlations that no assets can have
         |-- AccountEmpty        the account holds no position on any venue
         |-- JournalLocked       another process already runs on this journal
         |-- LibraryMissing      an optional Python package is not installed
@@ -320,6 +322,16 @@ class KeyUnreadable(Misconfigured):
 
 class VenueUnknown(Misconfigured):
     template = "There is no venue {name!r}; known are: {known}."
+
+
+class ScenarioUnknown(Misconfigured):
+    template = "There is no scenario {name!r} for this book; known are: {known}."
+    fix = "See `evenkeel stress --list`."
+
+
+class CorrelationInvalid(Misconfigured):
+    template = "The correlation of {what} cannot be used: {reason}."
+    fix = "Give correlations between -1 and 1 that belong to one positive semi-definite matrix."
 
 
 class AccountEmpty(Misconfigured):

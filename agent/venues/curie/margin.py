@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
-from agent.market.margin import CollateralKind, Prices
+from agent.market.margin import Betas, CollateralKind, Prices
 from agent.values.address import MarketId
 from agent.values.amount import Token
 from agent.values.fixed import (
@@ -26,6 +26,8 @@ from agent.values.fixed import (
 
 PPM = 1_000_000
 MAINTENANCE = "maintenance"
+FUNDING = "funding"
+FOR_EVER_S = 10**10
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +140,31 @@ class CurieMargin:
     def binding(self, prices: Prices, at_s: int) -> str:
         del prices, at_s
         return MAINTENANCE
+
+    def bends(self, betas: Betas) -> tuple[int, ...]:
+        """None: equity is a straight line in the move and the requirement a sum of absolute values, so
+        headroom is concave whatever moves.
+        """
+        del betas
+        return ()
+
+    def foresight_s(self, prices: Prices, at_s: int) -> int:
+        """For ever: funding goes on at one rate and the requirement does not move."""
+        del prices, at_s
+        return FOR_EVER_S
+
+    def accrued_wad(self, at_s: int) -> Mapping[str, int]:
+        """Funding owed, over all markets."""
+        return {FUNDING: sum(leg.funding_at(at_s - self.at_s) for leg in self.legs)}
+
+    def size_wad(self, market: MarketId) -> int:
+        """The signed size held in ``market``."""
+        return sum(leg.size_wad for leg in self.legs if leg.market == market)
+
+    def cut(self, market: MarketId, size_wad: int) -> CurieMargin:
+        """After closing ``size_wad`` at the mark."""
+        sign = -1 if self.size_wad(market) > 0 else 1
+        return self.traded(market, sign * size_wad, self.marks[market])
 
     def traded(self, market: MarketId, size_wad: int, price_wad: int) -> CurieMargin:
         """After buying (> 0) or selling at ``price_wad``, fees in the price; the quote is rounded against us.

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from agent.errors import VenueUnknown
 from agent.market.instrument import Perpetual
 from agent.market.position import Greeks, Position
+from agent.market.scenario import Stressed
 from agent.market.snapshot import Quote
 from agent.pricing.pool import Pool
 from agent.values.address import Address, MarketId
@@ -14,6 +15,7 @@ from agent.values.amount import Token
 from agent.values.fixed import Q96, WAD, mul_div_down, mul_div_trunc, to_float
 from agent.venues.curie.margin import PPM, CurieMargin, Leg, frozen
 from agent.venues.curie.offer import Bounds, CurieOffer
+from agent.venues.curie.shock import ShockedAccount
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +132,11 @@ class CurieState:
     @property
     def margins(self) -> tuple[CurieMargin, ...]:
         return (self.margin,)
+
+    @property
+    def stressed(self) -> Stressed:
+        """The account with all it holds, as a function of many states."""
+        return Stressed((ShockedAccount(self.margin),), ())
 
     @property
     def offers(self) -> tuple[CurieOffer, ...]:

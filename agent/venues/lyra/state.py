@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 
 from agent.errors import VenueUnknown
@@ -10,16 +9,17 @@ from agent.market.instrument import Option, OptionKind, Spot
 from agent.market.margin import MarginAccount
 from agent.market.offer import Offer
 from agent.market.position import Greeks, Position
+from agent.market.scenario import Claim, Stressed
 from agent.market.snapshot import Quote
 from agent.market.vol import VolQuote
 from agent.pricing import black
 from agent.values.address import MarketId
 from agent.values.amount import Token
-from agent.values.fixed import WAD, YEAR_S, mul_down, mul_up, to_float
+from agent.values.fixed import WAD, mul_down, mul_up, to_float
+from agent.venues.lyra.board import Board
 from agent.venues.lyra.margin import CollateralTerms, OptionType, Penalty, ShortOption
 from agent.venues.lyra.premium import curve, premiums
-
-LEAST_WEIGHT = 0.01
+from agent.venues.lyra.shock import ExpiredOption, LongOption, Premium, ShockedShort
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,25 +52,6 @@ class Holding:
     def is_live(self, at_s: int) -> bool:
         """It can be traded, topped up and liquidated."""
         return at_s < self.expiry_s and self.settled_at_wad == 0
-
-
-@dataclass(frozen=True, slots=True)
-class Strike:
-    """One strike of a board: its price, and its volatility over the board's."""
-
-    strike_wad: int
-    skew_wad: int
-
-
-@dataclass(frozen=True, slots=True)
-class Board:
-    """One expiry that has not been settled yet, with everything that is listed for it."""
-
-    board_id: int
-    expiry_s: int
-    base_iv_wad: int
-    is_frozen: bool
-    strikes: tuple[Strike, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,18 +118,20 @@ class LyraState:
 
     @property
     def vol_quotes(self) -> tuple[VolQuote, ...]:
-        """What the market trades every strike at that it lists, of boards neither frozen nor expired.
-
-        The forward grows from the spot at the market's rate. An error of a volatility counts as the square
-        of its vega, but never for less than a hundredth of one at the money.
-        """
+        """What every strike is traded at that the market lists, of boards neither frozen nor expired."""
         market = self.standing
+        rate_wad = market.collateral_terms.rate_wad
+        live = (board for board in self.boards if board.is_live(market.at_s))
         return tuple(
-            _vol_quote(market, board, strike)
-            for board in self.boards
-            if market.at_s < board.expiry_s and not board.is_frozen
-            for strike in board.strikes
+            quote
+            for board in live
+            for quote in board.vol_quotes(market.asset, market.spot_wad, rate_wad, market.at_s)
         )
+
+    @property
+    def stressed(self) -> Stressed:
+        """Live options as functions of many states; what has expired is held at what it pays now."""
+        return assemble_stressed(self.standing, self.holdings, self.positions)
 
     def holding(self, key: str) -> Holding:
         """The position of that key. Raises VenueUnknown."""
@@ -170,15 +153,35 @@ def assemble(standing: Standing, holdings: tuple[Holding, ...], boards: tuple[Bo
     )
 
 
-def _vol_quote(market: Standing, board: Board, strike: Strike) -> VolQuote:
-    years = (board.expiry_s - market.at_s) / YEAR_S
-    forward = to_float(market.spot_wad) * math.exp(market.collateral_terms.rate_wad / WAD * years)
-    price, iv = to_float(strike.strike_wad), to_float(mul_down(board.base_iv_wad, strike.skew_wad))
-    deviation = iv * math.sqrt(years)
-    weight = LEAST_WEIGHT
-    if min(forward, price, deviation) > 0:
-        weight = max(weight, math.exp(-((math.log(forward / price) / deviation + deviation / 2) ** 2)))
-    return VolQuote(board.expiry_s, price, forward, iv, weight, market.asset)
+def assemble_stressed(
+    market: Standing, holdings: tuple[Holding, ...], positions: tuple[Position, ...]
+) -> Stressed:
+    """Every holding once: a live short with its collateral, a live long, or what an expired one pays."""
+    accounts: list[ShockedShort] = []
+    claims: list[Claim] = []
+    for held in holdings:
+        quote = market.quote_token.address
+        if not held.is_live(market.at_s):
+            due = [p for p in positions if p.key in (held.key, f"{held.key}:collateral")]
+            in_base = sum(p.value_wad for p in due if isinstance(p.instrument, Spot))
+            in_quote = sum(p.value_wad for p in due) - in_base
+            base = market.base_token.address
+            claims.append(ExpiredOption(held.key, market.asset, in_quote, in_base, quote, base))
+            continue
+        premium = Premium(
+            asset=market.asset,
+            kind=held.option_type.kind,
+            strike_wad=held.strike_wad,
+            expires_in_s=held.expiry_s - market.at_s,
+            spot_wad=market.spot_wad,
+            vol_wad=held.vol_wad,
+            rate_wad=market.collateral_terms.rate_wad,
+        )
+        if held.option_type.is_short:
+            accounts.append(ShockedShort(_margin(market, held), premium, quote))
+        else:
+            claims.append(LongOption(held.key, premium, held.amount_wad, quote))
+    return Stressed(tuple(accounts), tuple(claims))
 
 
 def _margin(market: Standing, holding: Holding) -> ShortOption:
