@@ -16,6 +16,7 @@ from agent.pricing.calibration import Shape, fit_ssvi
 from agent.pricing.repair import fit_svi
 from agent.pricing.smile import Smile, blend
 from tests.unit.pricing.volatility import (
+    ROUNDING,
     exact_density,
     noisy_strip,
     spreads,
@@ -163,7 +164,7 @@ def test_no_fit_of_random_quotes_has_a_butterfly_arbitrage() -> None:
         repaired += is_repaired
         assert has_no_butterfly(smile)
         least = min(least, float(smile.butterfly(wide_grid(smile)).min()))
-        assert spreads(smile).min() > -1e-9, strip
+        assert spreads(smile).min() > -ROUNDING, strip
         if index % 50 == 0:
             deviation = math.sqrt(float(smile.variance(0.0)))
             assert min(exact_density(smile, place * deviation) for place in np.linspace(-6, 6, 13)) > -1e-20

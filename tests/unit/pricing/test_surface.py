@@ -17,7 +17,7 @@ from agent.pricing.arbitrage import BETWEEN, has_no_butterfly, has_no_calendar
 from agent.pricing.smile import Smile, butterfly
 from agent.pricing.surface import Extrapolation, Kind, Surface
 from agent.values.fixed import DAY_S, YEAR_S
-from tests.unit.pricing.volatility import AT_S, Floats, quotes_of, spreads, wide_grid
+from tests.unit.pricing.volatility import AT_S, ROUNDING, Floats, quotes_of, spreads, wide_grid
 
 FORWARD = 2000.0
 MONTH_S, QUARTER_S = AT_S + 30 * DAY_S, AT_S + 90 * DAY_S
@@ -57,7 +57,7 @@ def test_no_surface_of_random_quotes_has_an_arbitrage(noise: float, decay: float
         assert sum(expiry.quality.quotes for expiry in found.expiries) == len(quotes)
         for expiry in found.expiries:
             assert has_no_butterfly(expiry.smile)
-            assert spreads(expiry.smile).min() > -1e-9
+            assert spreads(expiry.smile).min() > -ROUNDING
         for earlier, later in pairwise(found.expiries):
             assert has_no_calendar(earlier.smile, later.smile)
             k = np.concatenate((wide_grid(earlier.smile), wide_grid(later.smile)))

@@ -16,6 +16,7 @@ from agent.pricing.strip import Strip
 from agent.values.fixed import DAY_S, YEAR_S
 
 AT_S = 1_750_000_000
+ROUNDING = 2e-15  # of a price, the forward being 1
 
 
 def true_smile(dice: random.Random) -> tuple[Smile, float, float]:
@@ -85,15 +86,15 @@ def wide_grid(smile: Smile) -> Floats:
 
 
 def spreads(smile: Smile) -> Floats:
-    """Prices of butterflies around each strike of a grid, over their wings' width: no less than rounding.
+    """Prices of butterflies around each strike of a grid, of a forward of 1: below zero only by rounding.
 
     By Black's formula, from total variance alone: nothing of `Smile`'s own derivatives is in it.
     """
     deviation = math.sqrt(float(smile.variance(0.0)))
     strikes = np.exp(np.linspace(-6, 6, 4001) * min(deviation, 1.0))
     calls = _call(strikes, smile.variance(np.log(strikes)))
-    slopes = np.diff(calls) / np.diff(strikes)
-    return np.diff(slopes)
+    steps = np.diff(strikes)
+    return np.asarray(np.diff(np.diff(calls) / steps) * steps[1:])
 
 
 def exact_density(smile: Smile, k: float) -> float:
