@@ -23,12 +23,12 @@ from agent.pricing.smile import Floats, Smile, butterfly
 Polynomial = list[int]  # coefficients from the constant up
 
 TOUCH = 1e-12  # of the total variance: two curves this near count as touching, not as crossing
-FAR = 100.0  # log-moneyness from which on only the asymptotes are compared
+FAR = 100.0  # log-moneyness beyond the curves' centres from which on only the asymptotes are compared
 BETWEEN = (0.125, 0.25, 0.375, 0.5, 0.625, 0.75, 0.875)
 KEPT_BITS = 48  # of each coefficient, in the quick proof
 _SAMPLE = np.sinh(np.linspace(-12, 12, 193))  # in widths from the centre, to be quick about what is wrong
 _CLEARLY = 1e-6  # a g this far below zero is no rounding
-_DEEPEST = 40
+_DEEPEST, _MOST = 40, 20_000  # halvings and open intervals after which two curves count as crossing
 
 
 def has_no_butterfly(smile: Smile) -> bool:
@@ -46,7 +46,7 @@ def has_no_butterfly(smile: Smile) -> bool:
 
 
 def has_no_calendar(earlier: Smile, later: Smile) -> bool:
-    """Whether the later curve lies nowhere below the earlier by more than TOUCH of it."""
+    """Whether the later curve is proven to lie nowhere below the earlier by more than TOUCH of it."""
     if earlier == later:
         return True
     if not _wing_holds(earlier, later, 1) or not _wing_holds(earlier, later, -1):
@@ -63,6 +63,8 @@ def has_no_calendar(earlier: Smile, later: Smile) -> bool:
         is_open = (value - slope * half < low * (1 - TOUCH)) | (value + slope * half < high * (1 - TOUCH))
         if not np.any(is_open):
             return True
+        if np.count_nonzero(is_open) > _MOST:
+            return False
         middle = middle[is_open]
         start, end = (
             np.concatenate((start[is_open], middle)),
@@ -94,26 +96,35 @@ def _mixed(first: Floats, last: Floats, share: float) -> Floats:
     return np.asarray(first + share * (last - first))
 
 
+def _reach(earlier: Smile, later: Smile) -> float:
+    return FAR + 2 * max(abs(earlier.centre), abs(later.centre))
+
+
 def _points(earlier: Smile, later: Smile) -> Floats:
-    """Where to look: dense around both curves' bends and the money, thinning out to FAR."""
+    """Where to look: dense around both curves' bends and the money, thinning out."""
+    far = _reach(earlier, later)
     grids = [
         smile.centre + smile.width * np.sinh(np.linspace(-span, span, 97))
         for smile in (earlier, later)
-        for span in (math.asinh((FAR + abs(smile.centre)) / smile.width),)
+        for span in (math.asinh((far + abs(smile.centre)) / smile.width),)
     ]
     middle = math.sqrt(earlier.variance(0.0)) * np.linspace(-8, 8, 65)
-    points = np.unique(np.concatenate((*grids, middle, (-FAR, FAR))))
-    return points[(points >= -FAR) & (points <= FAR)]
+    points = np.unique(np.concatenate((*grids, middle, (-far, far))))
+    return points[(points >= -far) & (points <= far)]
 
 
 def _wing_holds(earlier: Smile, later: Smile, side: int) -> bool:
-    """Whether the later curve's asymptote lies above the earlier curve from FAR on."""
+    """Whether the later curve's asymptote lies above the earlier curve from `_reach` on.
+
+    A curve lies above its asymptote, and by no more than b sigma^2 / (2 |k - m|).
+    """
+    far = _reach(earlier, later)
     slope, bound = _asymptote(earlier, side)
     later_slope, later_bound = _asymptote(later, side)
     bend = (earlier.right**2 + earlier.left**2) / 2 * earlier.width**2
-    rest = bend / (2 * (FAR - side * earlier.centre))
-    here = float(earlier.variance(side * FAR))
-    return later_slope >= slope and (later_slope - slope) * FAR + later_bound - bound - rest >= -TOUCH * here
+    rest = bend / (2 * (far - side * earlier.centre))
+    here = float(earlier.variance(side * far))
+    return later_slope >= slope and (later_slope - slope) * far + later_bound - bound - rest >= -TOUCH * here
 
 
 def _asymptote(smile: Smile, side: int) -> tuple[float, float]:

@@ -140,6 +140,17 @@ def test_a_crossing_far_beyond_every_strike_is_a_calendar_arbitrage() -> None:
     assert not has_no_calendar(Smile.of_raw(0.03, 0.05, -0.2, 0.0, 0.1), earlier)
 
 
+def test_curves_whose_centres_lie_far_out_are_compared_beyond_them() -> None:
+    earlier = Smile.of_raw(0.02, 0.05, -0.2, 300.0, 0.1)
+    assert has_no_calendar(earlier, Smile.of_raw(0.021, 0.05, -0.2, 300.0, 0.1))
+    assert not has_no_calendar(earlier, Smile.of_raw(0.021, 0.05, -0.2, 310.0, 0.1))
+
+
+def test_curves_too_near_to_tell_apart_are_not_called_ordered_at_any_price() -> None:
+    earlier = Smile.of_raw(0.02, 0.05, -0.2, 0.0, 0.1)
+    assert not has_no_calendar(earlier, blend(earlier, Smile.of_raw(0.03, 0.06, -0.2, 0.0, 0.1), 1e-14))
+
+
 # --- the fit ---------------------------------------------------------------------------------------
 
 
