@@ -15,14 +15,13 @@ from agent.chain.rpc import Rpc
 from agent.market.intent import Action, AddCollateral, RemoveCollateral, Trade
 from agent.risk.liquidation import solve_price
 from agent.runtime.prove import prove
-from agent.sim.abi import Abi
 from agent.sim.anvil import Anvil, AnvilOptions
 from agent.sim.artifact import own_artifact
 from agent.sim.contract import Chain, Contract
 from agent.sim.deploy import curie as curie_deploy
-from agent.sim.deploy.curie import MAX_UINT, POOL_FEE
+from agent.sim.deploy.curie import MAX_UINT
 from agent.sim.node import Node
-from agent.sim.tick import sqrt_price_x96, tick_range
+from agent.sim.tick import tick_range
 from agent.sim.toolchain import Toolchain
 from agent.values.address import Address, MarketId, parse_address
 from agent.values.fixed import WAD
@@ -104,35 +103,6 @@ class World:
         return state
 
 
-def _market(
-    world: curie_deploy.Curie, chain: Chain, toolchain: Toolchain, owner: Address, aggregator: Contract
-) -> tuple[Contract, Contract]:
-    """Another market of the same exchange, as `curie_deploy.deploy` makes the first."""
-
-    def create(name: str, *args: object) -> Contract:
-        return curie_deploy.Curie.create(chain, toolchain, owner, name, *args)
-
-    base = create("base")
-    while int(base.address, 16) > int(world.quote.address, 16):
-        base = create("base")
-    feed = create("feed", aggregator.address, 10 * 86_400, 900)
-    dispatcher = create("dispatcher", feed.address)
-    base.send(owner, "initialize", "vSOL", "vSOL", dispatcher.address)
-    base.send(owner, "mintMaximumTo", world.clearing_house.address)
-    world.factory.send(owner, "createPool", base.address, world.quote.address, POOL_FEE)
-    address = world.factory.at("getPool", base.address, world.quote.address, POOL_FEE)
-    pool = chain.at("pool", address, Abi(toolchain.artifact(*curie_deploy.Curie.SOURCES["pool"]).abi))
-    pool.send(owner, "initialize", sqrt_price_x96(SMALL_WAD))
-    pool.send(owner, "increaseObservationCardinalityNext", 200)
-    base.send(owner, "addWhitelist", world.clearing_house.address)
-    base.send(owner, "addWhitelist", pool.address)
-    world.quote.send(owner, "addWhitelist", pool.address)
-    world.market_registry.send(owner, "addPool", base.address, POOL_FEE)
-    world.market_registry.send(owner, "setFeeRatio", base.address, 2_500)
-    world.exchange.send(owner, "setMaxTickCrossedWithinBlock", base.address, 900)
-    return base, feed
-
-
 def _provide(
     curie: curie_deploy.Curie, maker: Address, base: Address, price_wad: int, low: float, high: float
 ) -> None:
@@ -157,7 +127,10 @@ def built(toolchain: Toolchain) -> Iterator[World]:
         for aggregator, price in zip(aggregators, (SPOT_WAD, SMALL_WAD), strict=True):
             aggregator.send(owner, "setAnswer", price // 10**10)
         curie = curie_deploy.deploy(chain, toolchain, owner, usdc, aggregators[0], SPOT_WAD)
-        second, feed = _market(curie, chain, toolchain, owner, aggregators[1])
+        market = curie_deploy.add_market(curie, chain, toolchain, owner, aggregators[1], SMALL_WAD, "vSOL")
+        second, feed = market.base, market.feed
+        curie.market_registry.send(owner, "setFeeRatio", second.address, 2_500)
+        curie.exchange.send(owner, "setMaxTickCrossedWithinBlock", second.address, 900)
         old_feed = chain.deploy(
             owner, toolchain.artifact("perp-oracle", "ChainlinkPriceFeedV2"), aggregators[0].address, 900
         )
