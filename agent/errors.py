@@ -24,6 +24,8 @@
     |   |-- BalanceTooLow       the sender cannot pay for the transaction
     |   |-- PlanExpired         the plan's deadline has passed
     |   |-- PlanInfeasible      no plan keeps every limit; names those in conflict
+    |   |-- VolQuoteInvalid     a volatility quote cannot be true
+    |   |-- VolOutOfRange       no volatility is quoted near there
     |   `-- LaneBusy            the account already has a transaction in flight
     |-- Untrusted       halt and page; what we were told cannot be true
     |   |-- RpcRejected         the node answered a well-formed request with an error
@@ -240,6 +242,16 @@ class PlanExpired(Refused):
 class PlanInfeasible(Refused):
     template = "No plan keeps every limit; these conflict: {conflicts}."
     fix = "Add collateral to the account, or loosen one of the limits named."
+
+
+class VolQuoteInvalid(Refused):
+    template = "The volatility quote {quote} cannot be used: {reason}."
+    fix = "Leave it out, or look at what the venue says there."
+
+
+class VolOutOfRange(Refused):
+    template = "No volatility is quoted for strike {strike} and expiry {expiry_s}: {reason}."
+    fix = "Ask within what is quoted, or for what is flagged as extrapolated."
 
 
 class LaneBusy(Refused):

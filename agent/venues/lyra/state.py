@@ -11,10 +11,12 @@ from agent.market.offer import Offer
 from agent.market.position import Greeks, Position
 from agent.market.scenario import Claim, Stressed
 from agent.market.snapshot import Quote
+from agent.market.vol import VolQuote
 from agent.pricing import black
 from agent.values.address import MarketId
 from agent.values.amount import Token
 from agent.values.fixed import WAD, mul_down, mul_up, to_float
+from agent.venues.lyra.board import Board
 from agent.venues.lyra.margin import CollateralTerms, OptionType, Penalty, ShortOption
 from agent.venues.lyra.premium import curve, premiums
 from agent.venues.lyra.shock import ExpiredOption, LongOption, Premium, ShockedShort
@@ -101,6 +103,7 @@ class LyraState:
     holdings: tuple[Holding, ...]
     positions: tuple[Position, ...]
     margins: tuple[MarginAccount, ...]
+    boards: tuple[Board, ...] = ()
     offers: tuple[Offer, ...] = field(default=())
 
     @property
@@ -112,6 +115,18 @@ class LyraState:
         """The market's oracle price, which is also the one its margin check uses."""
         market = self.standing
         return (Quote("lyra", market.market, market.asset, market.spot_wad, market.spot_wad),)
+
+    @property
+    def vol_quotes(self) -> tuple[VolQuote, ...]:
+        """What every strike is traded at that the market lists, of boards neither frozen nor expired."""
+        market = self.standing
+        rate_wad = market.collateral_terms.rate_wad
+        live = (board for board in self.boards if board.is_live(market.at_s))
+        return tuple(
+            quote
+            for board in live
+            for quote in board.vol_quotes(market.asset, market.spot_wad, rate_wad, market.at_s)
+        )
 
     @property
     def stressed(self) -> Stressed:
@@ -126,7 +141,7 @@ class LyraState:
         raise VenueUnknown(name=key, known=", ".join(holding.key for holding in self.holdings))
 
 
-def assemble(standing: Standing, holdings: tuple[Holding, ...]) -> LyraState:
+def assemble(standing: Standing, holdings: tuple[Holding, ...], boards: tuple[Board, ...] = ()) -> LyraState:
     """The state from what was read. Pure."""
     live = [h for h in holdings if h.option_type.is_short and h.is_live(standing.at_s)]
     return LyraState(
@@ -134,6 +149,7 @@ def assemble(standing: Standing, holdings: tuple[Holding, ...]) -> LyraState:
         holdings=holdings,
         positions=tuple(position for h in holdings for position in _positions(standing, h)),
         margins=tuple(_margin(standing, h) for h in live),
+        boards=boards,
     )
 
 
