@@ -9,6 +9,7 @@ from agent import assembly
 from agent.cli.command import show
 from agent.cli.grid import Grid
 from agent.cli.view import assessment_table, no_plan_text, number, percent, plan_table
+from agent.cli.volatility import Surfaces, surfaces, surfaces_grid, surfaces_json
 from agent.config import Config
 from agent.market.snapshot import Snapshot
 from agent.planning.plan import Plan
@@ -28,13 +29,15 @@ def risk(config: Config, *, as_json: bool) -> None:
     require_positions(desk, desk.eye.see(desk.account, block))
     done = cycle(desk, block)
     told = explain(done.snapshot, float(desk.policy.target_distance))
-    show(as_json, lambda: _json(desk, done, told), lambda: _tables(desk, done, told))
+    vols = surfaces(done.snapshot)
+    show(as_json, lambda: _json(desk, done, told, vols), lambda: _tables(desk, done, told, vols))
 
 
-def _json(desk: Desk, done: Pass, told: Explanation) -> dict[str, object]:
+def _json(desk: Desk, done: Pass, told: Explanation, vols: Surfaces) -> dict[str, object]:
     shown = _shown(done)
     return assessment_json(done.assessment) | {
         "explanation": explanation_json(told),
+        "volatility": surfaces_json(vols),
         "plan": None if shown is None else plan_json(shown),
         "plan_gas": _gas(done),
         "plan_gas_usd": _gas_usd(desk, done),
@@ -42,7 +45,7 @@ def _json(desk: Desk, done: Pass, told: Explanation) -> dict[str, object]:
     }
 
 
-def _tables(desk: Desk, done: Pass, told: Explanation) -> Group:
+def _tables(desk: Desk, done: Pass, told: Explanation, vols: Surfaces) -> Group:
     shown, gas_usd = _shown(done), _gas_usd(desk, done)
     doing: list[RenderableType] = [
         no_plan_text(done.assessment) if shown is None else plan_table(shown),
@@ -56,6 +59,7 @@ def _tables(desk: Desk, done: Pass, told: Explanation) -> Group:
         _drivers(done.snapshot, told),
         _title(f"What would liquidate it, and what takes it {percent(told.target)} away"),
         _cases(done.snapshot, told),
+        *([_title("What volatility the venues quote"), surfaces_grid(vols)] if vols else []),
         _title("What the agent would do now (nothing was sent)"),
         *doing,
     )

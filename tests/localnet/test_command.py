@@ -94,6 +94,11 @@ def test_risk_tells_how_far_every_account_is_from_liquidation(
     moved = sum(cast(float, driver["price_up_1_percent"]) for driver in explained["drivers"])
     net = cast(dict[str, dict[str, float]], told.json["greeks"])["ETH"]
     assert moved == pytest.approx(net["delta"] * 20 + net["gamma"] * 20**2 / 2)
+    volatility = cast(dict[str, dict[str, list[dict[str, float]]]], told.json["volatility"])
+    assert [expiry["quotes"] for expiry in volatility["ETH"]["expiries"]] == [7, 7, 7]
+    for expiry in volatility["ETH"]["expiries"]:
+        assert f" {expiry['vol_at_forward']:.2%} " in shown.out
+        assert expiry["rmse_points"] <= expiry["max_error_points"] < 0.5
     assert told.json["plan"] is None
     assert "Nothing to do: every limit holds." in shown.out
     assert "BREACHED" not in shown.out
