@@ -53,13 +53,16 @@ def _tables(desk: Desk, done: Pass, told: Explanation, vols: Surfaces) -> Group:
     ]
     if gas_usd is not None:
         doing.append(Text(f"simulated on the pending state: {_gas(done):,} gas, about {number(gas_usd)} USD"))
+    quoted: list[RenderableType] = [_title("What volatility the venues quote"), surfaces_grid(vols)]
+    if not vols:
+        quoted = []
     return Group(
         assessment_table(done.assessment),
         _title("What moves the book (quote)"),
         _drivers(done.snapshot, told),
         _title(f"What would liquidate it, and what takes it {percent(told.target)} away"),
         _cases(done.snapshot, told),
-        *([_title("What volatility the venues quote"), surfaces_grid(vols)] if vols else []),
+        *quoted,
         _title("What the agent would do now (nothing was sent)"),
         *doing,
     )

@@ -1,4 +1,4 @@
-"""The part of `evenkeel risk` about volatility: how well a surface without arbitrage fits what venues quote."""
+"""What `evenkeel risk` says of volatility: how well a surface without arbitrage fits what venues quote."""
 
 from __future__ import annotations
 
