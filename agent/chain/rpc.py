@@ -17,7 +17,7 @@ from agent.chain.wire import Line, Params, Request, RpcCall, RpcResult, Wire, si
 from agent.errors import ReadUnpinned, RpcRejected
 from agent.values.address import Address, BlockHash, ChainId, TxHash
 from agent.values.block import Block
-from agent.values.call import Answer, Call
+from agent.values.call import Answer, Call, Slot
 
 Tag = str  # "latest", "pending", "safe", "finalized", "earliest"
 At = Block | Tag
@@ -87,8 +87,8 @@ class Rpc:
         return self._answer(self._single("eth_call", params), at)
 
     def calls(self, calls: Sequence[Call], at: At) -> list[Answer]:
-        """The same for several calls in one round trip."""
-        results = self.batch([("eth_call", call_params(call, at)) for call in calls])
+        """The same for several calls in one round trip, and for words of storage among them."""
+        results = self.batch([_read(call, at) for call in calls])
         return [self._answer(result, at) for result in results]
 
     def balance(self, address: Address, at: At = "latest") -> int:
@@ -211,6 +211,12 @@ class Rpc:
 def block_param(at: At) -> object:
     """How a request names its block: by hash if it is a Block, which must still be canonical."""
     return {"blockHash": at.hash, "requireCanonical": True} if isinstance(at, Block) else at
+
+
+def _read(call: Call, at: At) -> RpcCall:
+    if isinstance(call, Slot):
+        return "eth_getStorageAt", (call.target, "0x" + call.data.hex(), block_param(at))
+    return "eth_call", call_params(call, at)
 
 
 def call_params(

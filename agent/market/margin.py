@@ -121,6 +121,17 @@ class WeightedAccount(MarginAccount, Protocol):
 
 
 @runtime_checkable
+class FundableAccount(MarginAccount, Protocol):
+    """A margin account whose requirement depends on what is posted: the rule that collateral only raises
+    equity does not hold of it.
+    """
+
+    def funded(self, amount_wad: int) -> MarginAccount:
+        """The account after ``amount_wad`` of its collateral token is paid in."""
+        ...
+
+
+@runtime_checkable
 class AccruingAccount(MarginAccount, Protocol):
     """A margin account that pays or earns by the second."""
 

@@ -22,6 +22,7 @@ from agent.market.margin import (
     AccruingAccount,
     Betas,
     CuttableAccount,
+    FundableAccount,
     MarginAccount,
     Prices,
     ShapedAccount,
@@ -34,6 +35,7 @@ from agent.values.fixed import WAD
 Direction = Literal["down", "up"]
 DIRECTIONS: tuple[Direction, Direction] = ("down", "up")
 
+ROUNDS = 200  # collateral of which a part is lost to a higher requirement is added to at most this often
 HORIZON_S = 365 * 86_400
 GRAIN_S = 60  # an account of unknown shape may be liquidatable for less than this without being noticed
 TOP = 16 * WAD  # a rise beyond sixteen times the price is "never"
@@ -205,13 +207,26 @@ def collateral_to(account: MarginAccount, distance: float) -> int:
     Negative means that much could be taken out. Adding x raises equity by x at every price, and the
     contracts liquidate below the requirement, not at it: the answer is the largest requirement minus equity
     over the distance, either way, and one unit of the token for what the contract's rounding to its decimals
-    hides. Exact where the account knows its shape; else it is looked at in eight steps each way.
+    hides. Exact where the account knows its shape; else it is looked at in eight steps each way. Where what
+    is posted raises the requirement too (`FundableAccount`), that is added until it is enough.
     """
-    gaps = [
+    unit = int(10 ** max(0, 18 - account.collateral_token.decimals))
+    amount = _largest_gap(account, distance) + unit
+    if isinstance(account, FundableAccount):
+        for _ in range(ROUNDS):
+            short = _largest_gap(account.funded(amount), distance)
+            if short <= 0:
+                break
+            amount += short + unit
+    return amount
+
+
+def _largest_gap(account: MarginAccount, distance: float) -> int:
+    """Requirement minus equity where it is largest within the distance."""
+    return max(
         account.requirement_wad(prices, account.at_s) - account.equity_wad(prices, account.at_s)
         for prices in _within(account, distance)
-    ]
-    return max(gaps) + int(10 ** max(0, 18 - account.collateral_token.decimals))
+    )
 
 
 def size_to(account: CuttableAccount, market: MarketId, distance: float, step_wad: int = WAD // 10**6) -> int:

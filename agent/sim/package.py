@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import fcntl
 import hashlib
 import json
 import re
@@ -10,6 +11,8 @@ import shutil
 import subprocess
 import tarfile
 import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path, PurePosixPath
@@ -34,9 +37,9 @@ class Pin:
         return f"{self.package.removeprefix('@').replace('/', '-')}-{self.version}.tgz"
 
 
-def pins() -> dict[str, Pin]:
-    """The protocols' packages by our name for them."""
-    raw = json.loads((files("agent.sim") / "npm" / "protocols.json").read_text())
+def pins(name: str = "protocols") -> dict[str, Pin]:
+    """The packages of one list under ``npm/``, by our name for them: the protocols' artifacts, or sources."""
+    raw = json.loads((files("agent.sim") / "npm" / f"{name}.json").read_text())
     return {name: Pin(**pin) for name, pin in raw.items()}
 
 
@@ -59,6 +62,14 @@ def version_of(program: str) -> str:
     except (OSError, subprocess.TimeoutExpired):
         return ""
     return done.stdout
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[int]:
+    """The lock file's descriptor, while nobody else holds the lock."""
+    with path.open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield handle.fileno()
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,31 +101,40 @@ def run_npm(npm: Npm, arguments: list[str], cwd: Path) -> None:
         raise ToolMissing(tool=name, reason="; ".join(lines[:3]))
 
 
+def missing_packages(folder: Path, wanted: dict[str, Pin]) -> dict[str, Pin]:
+    """Those that are not unpacked under ``folder`` in the pinned version."""
+    return {name: pin for name, pin in wanted.items() if not _has(folder / name / "integrity", pin.integrity)}
+
+
 def missing_protocols(root: Path) -> dict[str, Pin]:
     """The protocols that are not unpacked under ``root/protocols`` in the pinned version."""
-    return {
-        name: pin
-        for name, pin in pins().items()
-        if not _has(root / "protocols" / name / "integrity", pin.integrity)
-    }
+    return missing_packages(root / "protocols", pins())
 
 
 def fetch_protocols(npm: Npm, root: Path, wanted: dict[str, Pin]) -> None:
-    """Fetch, verify and unpack each into ``root/protocols/<name>``, whole or not at all.
+    """As `fetch_packages`, of the artifacts alone: sources and typings are not used."""
+    fetch_packages(npm, root / "protocols", wanted, is_artifact)
+
+
+def fetch_packages(
+    npm: Npm, parent: Path, wanted: dict[str, Pin], is_wanted: Callable[[PurePosixPath], bool]
+) -> None:
+    """Fetch, verify and unpack each into ``parent/<name>``, whole or not at all.
 
     Raises ToolMissing when npm fails or a tarball is not the one pinned.
     """
-    with tempfile.TemporaryDirectory(dir=root, prefix="partial-") as folder:
+    parent.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=parent.parent, prefix="partial-") as folder:
         specs = [f"{pin.package}@{pin.version}" for pin in wanted.values()]
-        run_npm(npm, ["pack", "--pack-destination", folder, *specs], root)
+        run_npm(npm, ["pack", "--pack-destination", folder, *specs], parent.parent)
         for name, pin in wanted.items():
             tarball, unpacked, target = (
                 Path(folder) / pin.tarball,
                 Path(folder) / name,
-                root / "protocols" / name,
+                parent / name,
             )
             _verify(tarball, pin)
-            _unpack(tarball, unpacked)
+            _unpack(tarball, unpacked, is_wanted)
             (unpacked / "integrity").write_text(pin.integrity + "\n")
             shutil.rmtree(target, ignore_errors=True)
             target.parent.mkdir(exist_ok=True)
@@ -129,18 +149,18 @@ def _verify(tarball: Path, pin: Pin) -> None:
         raise ToolMissing(tool=pin.package, reason=f"its {actual} is not the pinned {pin.integrity}")
 
 
-def _unpack(tarball: Path, target: Path) -> None:
-    """Only the artifacts and the licence: sources and typings are not used."""
+def _unpack(tarball: Path, target: Path, is_wanted: Callable[[PurePosixPath], bool]) -> None:
     with tarfile.open(tarball) as archive:
         members = [
             member
             for member in archive.getmembers()
-            if member.isfile() and _is_wanted(PurePosixPath(member.name))
+            if member.isfile() and is_wanted(PurePosixPath(member.name))
         ]
         archive.extractall(target, members=members, filter="data")
 
 
-def _is_wanted(path: PurePosixPath) -> bool:
+def is_artifact(path: PurePosixPath) -> bool:
+    """A compiled contract, or what says whose it is."""
     if path.name in ("LICENSE", "package.json"):
         return True
     return "artifacts" in path.parts and path.suffix == ".json" and not path.name.endswith(".dbg.json")

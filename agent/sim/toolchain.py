@@ -7,14 +7,12 @@ whose full dependency trees nobody needs). The stamp file is written last: a fol
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import platform
 import re
 import shutil
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.resources import files
@@ -24,8 +22,18 @@ import orjson
 import platformdirs
 
 from agent.errors import ToolMissing
+from agent.sim import source
 from agent.sim.artifact import Artifact
-from agent.sim.package import Npm, fetch_protocols, find_npm, missing_protocols, pins, run_npm, version_of
+from agent.sim.package import (
+    Npm,
+    fetch_protocols,
+    find_npm,
+    locked,
+    missing_protocols,
+    pins,
+    run_npm,
+    version_of,
+)
 
 FOUNDRY_VERSION = "1.7.1"
 LAYOUT = 1  # raise when the layout of the folder changes, so that old ones are rebuilt
@@ -68,7 +76,11 @@ class Toolchain:
         return found
 
     def artifact(self, protocol: str, name: str) -> Artifact:
-        """The published artifact of contract ``name``. Raises ToolMissing if the package has none."""
+        """The published artifact of contract ``name``; that of a protocol which publishes its sources alone
+        is compiled when it is first asked for. Raises ToolMissing if the package has none.
+        """
+        if protocol == source.PROTOCOL:
+            return source.artifact(self.root, name, _to_stderr)
         path = self._artifacts.get((protocol, name))
         if path is None:
             raise ToolMissing(tool=f"contract {name} of {protocol}", reason=f"not under {self.root}")
@@ -104,7 +116,7 @@ def install(root: Path | None = None, progress: Progress | None = None) -> Toolc
     root = (root or default_root()).resolve()
     say = progress or _to_stderr
     root.mkdir(parents=True, exist_ok=True)
-    with _locked(root / "lock") as lock:
+    with locked(root / "lock") as lock:
         try:
             return locate(root)
         except ToolMissing:
@@ -172,13 +184,6 @@ def _on_path(tool: str) -> Path | None:
         return None
     wanted = FOUNDRY_VERSION.rpartition(".")[0]
     return Path(found) if re.search(rf"\b{re.escape(wanted)}\.\d", version_of(found)) else None
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[int]:
-    with path.open("w") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield handle.fileno()
 
 
 def _to_stderr(line: str) -> None:

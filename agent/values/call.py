@@ -23,6 +23,11 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
+class Slot(Call):
+    """A word of the target's storage, for what no function tells: ``data`` is the slot's 32 bytes."""
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """What came back: ``ok`` is False when the call reverted, ``data`` then holds the revert data."""
 

@@ -84,6 +84,35 @@ class UniswapDeployment(_Record):
     pools: tuple[UniswapPool, ...]
 
 
+class SynthetixMarket(_Record):
+    """A perps market by its number in the contract; ``asset`` is our name for the underlying."""
+
+    id: int
+    asset: str
+
+
+class SynthetixCollateral(_Record):
+    """A synth that margin may be posted in: its number in the spot market, and what it is a synth of; empty
+    for a stable one.
+    """
+
+    id: int
+    asset: str = ""
+
+
+class SynthetixDeployment(_Record):
+    """Synthetix V3's perps market. Every synth that accounts hold as margin must be among ``collaterals``."""
+
+    perps_market: AddressField
+    spot_market: AddressField
+    core: AddressField
+    oracle_manager: AddressField
+    account_token: AddressField
+    usd_token: AddressField
+    markets: tuple[SynthetixMarket, ...]
+    collaterals: tuple[SynthetixCollateral, ...] = ()
+
+
 class Deployment(_Record):
     """One chain. A venue that is absent is not used."""
 
@@ -93,6 +122,7 @@ class Deployment(_Record):
     curie: CurieDeployment | None = None
     lyra: LyraDeployment | None = None
     uniswap: UniswapDeployment | None = None
+    synthetix: SynthetixDeployment | None = None
 
 
 def load(path: Path) -> Deployment:

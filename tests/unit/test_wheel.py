@@ -21,11 +21,13 @@ import agent
 from agent.assembly import shipped
 from agent.chain.abi import load
 from agent.sim.artifact import own_artifact
+from agent.sim.source import stand_in
 print(json.dumps({
     "from": agent.__file__,
     "selectors": {name: load(name)[function].selector.hex() for name, function in
                   [("curie", "getVault"), ("erc20", "balanceOf"), ("lyra", "getOptionMarketParams"),
                    ("uniswap", "getPool"), ("uniswap_pool", "slot0")]},
+    "stand-in": str(stand_in()),
     "bytecode": len(own_artifact("HedgeExecutor").bytecode),
     "manifest": str(shipped(1)),
 }))
@@ -76,12 +78,14 @@ def test_abis_artifacts_and_manifests_travel_with_the_package(installed: Path, t
     assert told["manifest"].startswith(str(installed))
     assert told["selectors"]["erc20"] == "70a08231"
     assert told["bytecode"] > 5_000
+    assert told["stand-in"] == str(installed / "agent" / "contracts" / "synthetix")
 
 
 def test_the_wheel_holds_the_package_with_its_abis_and_nothing_else(installed: Path) -> None:
     held = {path.relative_to(installed).parts[0] for path in installed.iterdir()}
     assert held == {"agent", "bin", f"evenkeel-{__version__}.dist-info"}
     expected = contents(ROOT / "agent") | {f"abis/{name}" for name in contents(ROOT / "abis")}
+    expected |= {f"contracts/synthetix/{name}" for name in contents(ROOT / "contracts" / "synthetix")}
     assert contents(installed / "agent") == expected
     assert {"py.typed", "abis/curie.json", "sim/npm/package-lock.json", "sim/npm/solc.cjs"} <= expected
 

@@ -48,6 +48,20 @@ def test_every_protocol_is_pinned_by_sha512() -> None:
     assert all(pin.integrity.startswith("sha512-") and len(pin.integrity) == 95 for pin in pinned.values())
 
 
+def test_every_package_of_sources_is_pinned_by_sha512_and_is_not_fetched_by_setup() -> None:
+    pinned = {pin.package: pin for pin in package.pins("sources").values()}
+    assert set(pinned) == {
+        "@synthetixio/core-contracts",
+        "@synthetixio/core-modules",
+        "@synthetixio/oracle-manager",
+        "@synthetixio/perps-market",
+        "@synthetixio/spot-market",
+        "solc",
+    }
+    assert all(pin.integrity.startswith("sha512-") and len(pin.integrity) == 95 for pin in pinned.values())
+    assert not set(pinned) & {pin.package for pin in package.pins().values()}
+
+
 def test_an_absent_toolchain_is_missing_and_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(ToolMissing, match="evenkeel setup"):
         locate(tmp_path)
