@@ -101,12 +101,13 @@ class Closing:
     price_slots: Mapping[MarketId, str]
 
     def at(self, prices: Prices) -> dict[str, object]:
-        """State overrides that close these markets at these prices."""
+        """State overrides that close these markets at these prices; collateral keeps its feed's."""
         return {
             self.bases[market]: {
                 "stateDiff": {**self.slots[market], self.price_slots[market]: f"0x{price:064x}"}
             }
             for market, price in prices.items()
+            if market in self.bases
         }
 
 
@@ -224,7 +225,7 @@ def _healthy(
             for way in DIRECTIONS
         ]
         if len(held) > 1:
-            for betas in (dict.fromkeys(margin.prices, WAD), _betas(rng, margin)):
+            for betas in (dict.fromkeys((leg.market for leg in margin.legs), WAD), _betas(rng, margin)):
                 found += [
                     Foretold(None, betas, way, solve_joint(margin, way, None, betas)) for way in DIRECTIONS
                 ]
@@ -270,7 +271,8 @@ def _judge_prices(one: World, tally: Tally, rng: Random, cases: Sequence[Case], 
 
 
 def _betas(rng: Random, margin: CurieMargin) -> Betas:
-    return {market: rng.choice((-WAD // 4, 0, WAD // 2, 3 * WAD // 2, 2 * WAD)) for market in margin.prices}
+    choices = (-WAD // 4, 0, WAD // 2, 3 * WAD // 2, 2 * WAD)
+    return {leg.market: rng.choice(choices) for leg in margin.legs}
 
 
 def _bisect(one: World, sample: Sequence[tuple[Case, Foretold]], closing: Closing) -> list[int]:

@@ -240,6 +240,38 @@ def test_collateral_that_is_an_asset_moves_with_it_and_is_delta_of_the_book(worl
     assert alone == solve_price(named.margin, plain.market, "down")
 
 
+def test_the_price_of_collateral_alone_liquidates_where_it_is_solved(world: World) -> None:
+    """Markets stand still (paused); the feed falls, and its average follows in fifteen minutes."""
+    world.eth.send(world.owner, "mint", world.trader, 5 * WAD)
+    world.eth.send(world.trader, "approve", world.curie.vault.address, MAX_UINT)
+    world.curie.vault.send(world.trader, "deposit", world.eth.address, 3 * WAD)
+    free_raw = world.curie.vault.integer("getFreeCollateralByToken", world.trader, world.usdc.address)
+    world.trade(world.trader, world.curie.base, -5 * WAD)
+    world.curie.vault.send(world.trader, "withdraw", world.usdc.address, free_raw * 9 // 10)
+    for base in (world.curie.base, world.second):
+        base.send(world.owner, "pause")
+    state = world.assert_equals_views(world.trader)
+    (held,) = (other for other, _ in state.collaterals)
+    flip = solve_price(state.margin, held.market, "down")
+    assert flip is not None
+    assert flip.distance > 0
+    step = 10**10  # the feed's
+    for price_wad, is_bad in (
+        (flip.price_wad // step * step, True),
+        (flip.price_wad // step * step + step, False),
+    ):
+        snapshot = world.node.snapshot()
+        world.set_prices(price_wad, SMALL_WAD)
+        world.node.warp(2_000)
+        later = world.assert_equals_views(world.trader)
+        assert later.margin.prices[held.market] == price_wad
+        assert later.margin.is_liquidatable(later.margin.prices, later.at_s) == is_bad
+        value = world.curie.clearing_house.integer("getAccountValue", world.trader)
+        asked = world.curie.account_balance.integer("getMarginRequirementForLiquidation", world.trader)
+        assert (value < asked) == is_bad
+        world.node.revert(snapshot)
+
+
 def test_a_makers_orders_are_counted(world: World) -> None:
     world.trade(world.trader, world.curie.base, 5 * WAD)  # the maker now owes base that the pool gave out
     state = world.assert_equals_views(world.maker)
