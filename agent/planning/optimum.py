@@ -27,7 +27,7 @@ INFEASIBLE = 2  # scipy's status
 
 @dataclass(frozen=True, slots=True)
 class Optimum:
-    """Sizes by choice name (only what is done), their cost by the straight lines, and a proven lower bound."""
+    """Sizes by choice name (only what is done), their cost along the straight lines, a proven lower bound."""
 
     sizes: Mapping[str, float]
     cost: float
@@ -54,6 +54,11 @@ def solve(problem: Problem, seconds: float, dropped: frozenset[str] = frozenset(
     if seconds <= 0:
         return Trouble("out of time")
     program = _Program(problem, dropped)
+    result = program.run(seconds, is_relaxed=True)
+    if result.x is None:
+        return Infeasible() if result.status == INFEASIBLE else Trouble(str(result.message))
+    if not dropped and (quick := _rounded(program, result)) is not None:
+        return quick
     result = program.run(seconds)
     if result.x is None:
         return Infeasible() if result.status == INFEASIBLE else Trouble(str(result.message))
@@ -69,6 +74,18 @@ def solve(problem: Problem, seconds: float, dropped: frozenset[str] = frozenset(
     return Optimum(sizes, verdict.cost, least)
 
 
+def _rounded(program: _Program, result: OptimizeResult) -> Optimum | None:
+    """The relaxation's sizes where they keep every rule and, with all that is paid once, cost no more than
+    the relaxation's own bound: then nothing is left to branch on.
+    """
+    sizes = program.sizes(result.x)
+    verdict = judge(program.problem, sizes, USED)
+    bound = result.fun * program.unit
+    if verdict.broken or verdict.cost > bound + max(1e-9 * abs(bound), 1e-12 * program.unit):
+        return None
+    return Optimum(sizes, verdict.cost, bound)
+
+
 def is_feasible(problem: Problem, seconds: float, dropped: frozenset[str]) -> bool | None:
     """Whether anything keeps every row but the dropped ones; None if the solver could not tell."""
     if seconds <= 0:
@@ -76,6 +93,9 @@ def is_feasible(problem: Problem, seconds: float, dropped: frozenset[str]) -> bo
     hard = tuple(row for row in problem.rows if row.price is None)
     program = _Program(Problem(problem.choices, hard, problem.exclusive), dropped)
     program.cost[:] = [0.0] * len(program.cost)
+    result = program.run(seconds, is_relaxed=True)
+    if result.x is None and result.status == INFEASIBLE:
+        return False
     result = program.run(seconds)
     if result.x is not None:
         return True
@@ -116,8 +136,8 @@ class _Program:
         for group in problem.exclusive:
             self._row({self._columns[name].used: 1.0 for name in group}, -math.inf, 1.0)
 
-    def run(self, seconds: float) -> OptimizeResult:
-        """scipy's own result."""
+    def run(self, seconds: float, *, is_relaxed: bool = False) -> OptimizeResult:
+        """scipy's own result; of the linear relaxation where that is asked for."""
         cost = np.asarray(self.cost)
         self.unit = float(np.max(np.abs(cost), initial=0.0)) or 1.0
         matrix: NDArray[np.float64] = np.zeros((len(self._rows), len(cost)))
@@ -128,7 +148,7 @@ class _Program:
             cost / self.unit,
             constraints=[LinearConstraint(matrix, self._low, self._high)] if self._rows else [],
             bounds=Bounds(0.0, np.asarray(self._upper)),
-            integrality=np.asarray(self._whole),
+            integrality=np.zeros(len(cost)) if is_relaxed else np.asarray(self._whole),
             options={"time_limit": seconds, "mip_rel_gap": 1e-9},
         )
 

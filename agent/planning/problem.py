@@ -121,7 +121,9 @@ def judge(problem: Problem, sizes: Mapping[str, float], tolerance: float = TOLER
         outside = max(row.lower - value, value - row.upper, 0.0)
         if row.price is not None:
             cost += row.price * outside
-        elif outside > tolerance * max(abs(part) for part in (*parts, _finite(row.lower), _finite(row.upper))):
+            continue
+        edges = (_finite(row.lower), _finite(row.upper))
+        if outside > tolerance * max(abs(part) for part in (*parts, *edges)):
             broken.append(row.limit or f"limit of {row.measure}")
     for group in problem.exclusive:
         if sum(sizes.get(name, 0.0) != 0 for name in group) > 1:

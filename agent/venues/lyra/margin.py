@@ -8,7 +8,7 @@ implied volatility; only the spot price and time move it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 
 from agent.market.instrument import OptionKind
@@ -165,6 +165,10 @@ class ShortOption:
     def is_liquidatable(self, prices: Prices, at_s: int) -> bool:
         """Collateral below the minimum, before expiry (``liquidatePosition`` refuses an expired board)."""
         return at_s < self.expiry_s and self.collateral_wad < self.requirement_wad(prices, at_s)
+
+    def reduced(self, size_wad: int) -> ShortOption:
+        """After a partial close, which keeps the collateral and is paid from the wallet."""
+        return replace(self, amount_wad=max(0, self.amount_wad - size_wad))
 
     def binding(self, prices: Prices, at_s: int) -> str:
         """Which of the three terms rules."""

@@ -1,0 +1,162 @@
+"""The cheapest safe thing to do about a book: solve, judge with the exact models, add what they object to,
+solve again; then wider, then elastic, and in the end say what contradicts what.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from agent.market.margin import TradableAccount
+from agent.planning.ask import Ask
+from agent.planning.blueprint import Blueprint, Stage, blueprint
+from agent.planning.conflict import conflicts
+from agent.planning.decision import Decision, Exact, decision, exact
+from agent.planning.menu import Deal
+from agent.planning.optimum import Infeasible, Optimum, Trouble, solve
+from agent.planning.problem import Problem, chord_error
+from agent.values.fixed import from_float, to_float
+
+Clock = Callable[[], float]  # seconds, never going back
+
+ROUNDS = 8  # solutions per stage, looks at curves and objections of the exact models included
+LOOKS = 3  # of them at most for curves
+COST_TOLERANCE = 1e-3  # of the cost, or a cent: what straight lines may add to it
+CENT = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A decision and how it was come by. ``cost`` as the optimiser reckons it, gas and wishes included, in
+    quote; ``bound`` no answer to the problem is cheaper; ``error`` what the straight lines may hide.
+    """
+
+    decision: Decision
+    stage: Stage
+    solves: int
+    cost: float
+    bound: float
+    error: float
+
+
+class Watch:
+    """The time that is left of a number of seconds."""
+
+    def __init__(self, seconds: float, clock: Clock) -> None:
+        self._clock = clock
+        self._end = clock() + seconds
+
+    def left(self) -> float:
+        """Seconds, below 0 when it is over."""
+        return self._end - self._clock()
+
+
+def find(ask: Ask, watch: Watch) -> Found | Trouble:
+    """The decision on ``ask``; Trouble if there was no time or an answer that the exact models would take."""
+    if ask.is_idle:
+        return Found(Decision(deltas_wad=ask.deltas_wad), Stage.USUAL, 0, 0.0, 0.0, 0.0)
+    extra: dict[str, list[int]] = {}
+    solves = 0
+    hard: Problem | None = None
+    for stage in Stage:
+        if stage is Stage.WIDE and not _can_widen(ask):
+            continue
+        answer = _settle(ask, stage, extra, watch)
+        solves += answer.solves
+        if isinstance(answer, _Nothing):
+            hard = answer.problem
+            continue
+        if isinstance(answer, _Failed):
+            return Trouble(answer.why)
+        unmet: list[str] = []
+        if stage is Stage.ELASTIC and hard is not None:
+            clashes = conflicts(hard, watch.left)
+            unmet = [str(conflict) for conflict in clashes]
+            named = {name for conflict in clashes for name in conflict.limits}
+            unmet += [f"{name} cannot be kept now" for name in answer.done.broken if name not in named]
+        return Found(
+            decision(ask, answer.done, unmet), stage, solves, answer.cost, answer.bound, answer.error
+        )
+    return Trouble("even the elastic problem has no answer")
+
+
+def _can_widen(ask: Ask) -> bool:
+    return ask.with_hedge and any(isinstance(ask.accounts[key], TradableAccount) for key in ask.needy)
+
+
+@dataclass(frozen=True, slots=True)
+class _Settled:
+    done: Exact
+    solves: int
+    cost: float
+    bound: float
+    error: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Nothing:
+    problem: Problem
+    solves: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Failed:
+    why: str
+    solves: int
+
+
+def _settle(
+    ask: Ask, stage: Stage, extra: dict[str, list[int]], watch: Watch
+) -> _Settled | _Nothing | _Failed:
+    """Solve one stage until the exact models have no objection and the straight lines are near enough."""
+    looks = 0
+    for number in range(1, ROUNDS + 1):
+        plan = blueprint(ask, stage, extra)
+        answer = solve(plan.problem, watch.left())
+        if isinstance(answer, Infeasible):
+            return _Nothing(plan.problem, number)
+        if isinstance(answer, Trouble):
+            return _Failed(answer.why, number)
+        done = exact(ask, plan, answer.sizes, stage)
+        fresh = {k: r for k, r in done.objections.items() if r not in extra.get(k, ())}
+        if done.objections:
+            if not fresh:
+                return _Failed(f"the exact model of {', '.join(done.objections)} keeps objecting", number)
+            for key, ratio in fresh.items():
+                extra.setdefault(key, []).append(ratio)
+            continue
+        if looks < LOOKS and number < ROUNDS and _look(ask, plan, answer):
+            looks += 1
+            continue
+        return _Settled(done, number, answer.cost, answer.bound, _error(plan))
+    return _Failed(f"no agreement with the exact models after {ROUNDS} rounds", ROUNDS)
+
+
+def _look(ask: Ask, plan: Blueprint, answer: Optimum) -> bool:
+    """Look at the curves where the solution stands if the straight lines add too much to it there."""
+    choices = {choice.name: choice for choice in plan.problem.choices}
+    gaps: list[tuple[float, Deal, int]] = []
+    for name, size in answer.sizes.items():
+        deal = plan.items[name]
+        if isinstance(deal, Deal):
+            size_wad = min(from_float(size), deal.cap_wad)
+            lot = deal.lot_wad or 1
+            size_wad = max(lot, size_wad // lot * lot)
+            told = choices[name].cost(to_float(size_wad)) - choices[name].fixed_cost
+            real = to_float(ask.curves.cost_wad(deal.offer, deal.sign * size_wad))
+            real += ask.curves.carry(deal.offer, deal.sign) * to_float(size_wad)
+            gaps.append((abs(told - real), deal, size_wad))
+    if sum(gap for gap, _, _ in gaps) <= max(CENT, COST_TOLERANCE * abs(answer.cost)):
+        return False
+    for _, deal, size_wad in gaps:
+        ask.curves.look(deal, size_wad)
+    return True
+
+
+def _error(plan: Blueprint) -> float:
+    """What the straight lines can be above the curves of all deals, at most."""
+    return sum(
+        chord_error(choice.sizes, choice.costs)
+        for choice in plan.problem.choices
+        if isinstance(plan.items[choice.name], Deal)
+    )
