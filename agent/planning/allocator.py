@@ -7,12 +7,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from agent.market.margin import TradableAccount
 from agent.planning.ask import Ask
 from agent.planning.blueprint import Blueprint, Stage, blueprint
 from agent.planning.conflict import conflicts
 from agent.planning.decision import Decision, Exact, decision, exact
-from agent.planning.menu import Deal
+from agent.planning.menu import Deal, is_tradable
 from agent.planning.optimum import Infeasible, Optimum, Trouble, solve
 from agent.planning.problem import Problem, chord_error
 from agent.values.fixed import from_float, to_float
@@ -29,6 +28,7 @@ CENT = 0.01
 class Found:
     """A decision and how it was come by. ``cost`` as the optimiser reckons it, gas and wishes included, in
     quote; ``bound`` no answer to the problem is cheaper; ``error`` what the straight lines may hide.
+    ``infeasible`` is the problem with all its limits where they contradict each other.
     """
 
     decision: Decision
@@ -37,6 +37,7 @@ class Found:
     cost: float
     bound: float
     error: float
+    infeasible: Problem | None = None
 
 
 class Watch:
@@ -68,20 +69,24 @@ def find(ask: Ask, watch: Watch) -> Found | Trouble:
             continue
         if isinstance(answer, _Failed):
             return Trouble(answer.why)
-        unmet: list[str] = []
-        if stage is Stage.ELASTIC and hard is not None:
-            clashes = conflicts(hard, watch.left)
-            unmet = [str(conflict) for conflict in clashes]
-            named = {name for conflict in clashes for name in conflict.limits}
-            unmet += [f"{name} cannot be kept now" for name in answer.done.broken if name not in named]
-        return Found(
-            decision(ask, answer.done, unmet), stage, solves, answer.cost, answer.bound, answer.error
-        )
+        unmet = tuple(f"{name} cannot be kept now" for name in answer.done.broken)
+        made = decision(ask, answer.done, unmet)
+        return Found(made, stage, solves, answer.cost, answer.bound, answer.error, hard)
     return Trouble("even the elastic problem has no answer")
 
 
+def explain(found: Found, watch: Watch) -> tuple[str, ...]:
+    """What is unmet, as the minimal conflicts of limits as far as the time goes."""
+    if found.infeasible is None:
+        return found.decision.unmet
+    clashes = conflicts(found.infeasible, watch.left)
+    named = {name for conflict in clashes for name in conflict.limits}
+    others = (u for u in found.decision.unmet if u.removesuffix(" cannot be kept now") not in named)
+    return (*(str(conflict) for conflict in clashes), *others)
+
+
 def _can_widen(ask: Ask) -> bool:
-    return ask.with_hedge and any(isinstance(ask.accounts[key], TradableAccount) for key in ask.needy)
+    return ask.with_hedge and any(is_tradable(ask.accounts[key]) for key in ask.needy)
 
 
 @dataclass(frozen=True, slots=True)

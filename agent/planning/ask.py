@@ -13,7 +13,6 @@ from agent.planning.menu import Curves
 from agent.planning.policy import Policy
 from agent.planning.treasury import Treasury
 from agent.risk.assessment import Assessment
-from agent.risk.liquidation import collateral_to
 from agent.values.fixed import from_float, to_float
 
 COMPANY = 2  # a hedge that can ride along with a rescue is due at half the trigger: the block is paid for
@@ -104,11 +103,11 @@ def ask(
     )
 
 
-def needy_accounts(snapshot: Snapshot, policy: Policy) -> dict[str, int]:
+def needy_accounts(snapshot: Snapshot, policy: Policy, curves: Curves) -> dict[str, int]:
     """The accounts that the policy's guard distance would liquidate, with what brings each just there."""
     found = {}
     for account in snapshot.margins:
-        floor_wad = collateral_to(account, policy.guard_distance)
+        floor_wad = curves.ledger.short_wad(account, policy.guard_distance)
         if floor_wad > 0:
             found[account.key] = floor_wad
     return found

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 
-from agent.market.margin import MarginAccount, ReducibleAccount, TradableAccount
+from agent.market.margin import MarginAccount
 from agent.market.offer import Offer
 from agent.market.position import Position
 from agent.planning.ask import Ask
@@ -21,14 +21,15 @@ from agent.planning.menu import (
     close_choice,
     deal_choice,
     is_quote,
+    is_reducible,
+    is_tradable,
     pay_choice,
     take_choice,
     token_price,
     touches,
 )
 from agent.planning.problem import Choice, Problem, Row
-from agent.planning.safety import edges, slack_wad
-from agent.risk.liquidation import collateral_to
+from agent.planning.safety import edges
 from agent.values.address import Address
 from agent.values.fixed import from_float, to_float
 
@@ -121,7 +122,7 @@ def _list_closes(draft: _Draft) -> None:
             continue
         seen.add(position.key)
         draft.closes.append(Close(position, account, is_whole=True))
-        if account is None or isinstance(account, ReducibleAccount):
+        if account is None or is_reducible(account):
             draft.closes.append(Close(position, account, is_whole=False))
             if account is not None:
                 draft.shaped.add(account.key)
@@ -161,7 +162,8 @@ def _list_deals(draft: _Draft) -> None:
             most_wad = offer.max_buy_wad if sign > 0 else offer.max_sell_wad
             if offer.cash_token is not None:
                 most_wad = min(most_wad, ask.treasury.spot_capacity_wad(asset, sign, offer.price_wad))
-            draft.deals.append(Deal(offer, sign, max(0, min(most_wad, reach_wad)), reach_wad))
+            cap_wad = max(0, min(most_wad, reach_wad))
+            draft.deals.append(Deal(offer, sign, cap_wad, reach_wad, ask.due.get(asset, True)))
         draft.deals += [back for back in backs.get(asset, ()) if back.offer is offer]
     for deal in draft.deals:
         draft.shaped |= {a.key for a in ask.snapshot.margins if touches(a, deal.offer)}
@@ -184,14 +186,18 @@ def _back(draft: _Draft, offer: Offer) -> Deal | None:
         return None
     most_wad = offer.max_buy_wad if sign > 0 else offer.max_sell_wad
     cap_wad = min(most_wad, abs(held.size_wad))
-    return Deal(offer, sign, cap_wad, abs(held.size_wad), is_reducing=True) if cap_wad > 0 else None
+    if cap_wad <= 0:
+        return None
+    urgent = ask.due.get(offer.asset, True)
+    return Deal(offer, sign, cap_wad, abs(held.size_wad), urgent, is_reducing=True)
 
 
 def _list_moves(draft: _Draft) -> None:
     ask = draft.ask
     if not ask.with_margin:
         return
-    policy = ask.policy
+    policy, short_wad = ask.policy, ask.curves.ledger.short_wad
+    target, release = float(policy.target_distance), float(policy.release_distance)
     receivers = [a for a in ask.snapshot.margins if a.key in ask.needy or a.key in draft.shaped]
     tokens = {a.collateral_token.address for a in receivers}
     for account in ask.snapshot.margins:
@@ -201,18 +207,18 @@ def _list_moves(draft: _Draft) -> None:
         if receivers == [account]:
             continue
         least_wad = policy.min_top_up_wad if is_quote(account) else 0
-        cap_wad = min(account.removable_wad, -collateral_to(account, float(policy.release_distance)))
+        cap_wad = min(account.removable_wad, -short_wad(account, release))
         if cap_wad > max(least_wad, 0):
             draft.takes.append(Take(account, cap_wad))
     for account in receivers:
-        most_wad = max(collateral_to(account, float(policy.target_distance)), 0)
+        most_wad = max(short_wad(account, target), 0)
         least_wad = policy.min_top_up_wad if is_quote(account) else 0
         for deal in draft.deals:
-            if touches(account, deal.offer) and isinstance(account, TradableAccount) and deal.cap_wad > 0:
-                price = ask.curves.limit_price_wad(deal.offer, deal.sign * deal.cap_wad, is_urgent=True)
+            if touches(account, deal.offer) and is_tradable(account) and deal.cap_wad > 0:
+                price = ask.curves.deal_limit_wad(deal, deal.cap_wad)
                 after = account.traded(deal.offer.market, deal.sign * deal.cap_wad, price)
-                lost_wad = collateral_to(after, float(policy.target_distance))
-                most_wad += max(0, lost_wad - max(0, collateral_to(account, float(policy.target_distance))))
+                lost_wad = short_wad(after, target)
+                most_wad += max(0, lost_wad - max(0, short_wad(account, target)))
         if most_wad > 0:
             draft.pays.append(Pay(account, max(most_wad, least_wad)))
 
@@ -309,16 +315,16 @@ def _nearest_first(ask: Ask) -> list[str]:
 
 def _points(draft: _Draft, account: MarginAccount, distance: float, extra: Sequence[int]) -> list[Point]:
     """The measures of an account at ``distance``: point by point where its shape can change."""
-    key = account.key
+    ask, key = draft.ask, account.key
     if key not in draft.shaped:
         measure = f"{key} within {distance}"
         known = next((p for p in draft.points if p.measure == measure), None)
         if known is not None:
             return [known]
-        found = [Point(measure, account, 0, -collateral_to(account, distance))]
+        found = [Point(measure, account, 0, -ask.curves.ledger.short_wad(account, distance))]
     else:
         found = [
-            Point(f"{key} at {ratio}", account, ratio, slack_wad(account, ratio))
+            Point(f"{key} at {ratio}", account, ratio, ask.curves.ledger.slack_wad(account, ratio))
             for ratio in dict.fromkeys((*edges(distance), *extra))
         ]
     draft.points += [p for p in found if all(p.measure != other.measure for other in draft.points)]
@@ -332,7 +338,7 @@ def _add_need_rows(draft: _Draft) -> dict[str, str]:
     for venue in dict.fromkeys(deal.offer.venue for deal in draft.deals if deal.offer.cash_token is None):
         free_wad = sum(max(0, a.removable_wad) for a in ask.snapshot.margins if a.venue == venue)
         most_wad = sum(
-            deal.offer.margin_need_wad(deal.sign * deal.cap_wad)
+            ask.curves.need_wad(deal.offer, deal.sign * deal.cap_wad)
             for deal in draft.deals
             if deal.offer.venue == venue
         )

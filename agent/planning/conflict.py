@@ -17,6 +17,7 @@ class Conflict:
     is_minimal: bool = True
 
     def __str__(self) -> str:
+        """For people."""
         if len(self.limits) == 1:
             return f"{self.limits[0]} cannot be kept by anything that can be done now"
         return f"{self.limits[0]} cannot be kept with {' and '.join(self.limits[1:])}"
@@ -25,29 +26,56 @@ class Conflict:
 def conflicts(problem: Problem, remaining: Callable[[], float]) -> tuple[Conflict, ...]:
     """The minimal conflicts of an infeasible problem, disjoint from each other; () if it is feasible.
 
-    A deletion filter: each limit in turn is dropped for good if what is left is still infeasible; what stays
-    is infeasible as a whole and feasible without any one of its members. Then all of its members are dropped
-    and the search goes on for another, independent conflict. ``remaining`` says the seconds left.
+    QuickXplain (Junker, AAAI 2004): limits are left out by halves while the rest stays infeasible; what
+    stays is infeasible as a whole and feasible without any one of its members. Then all of its members are
+    dropped and the search goes on for another, independent conflict. ``remaining`` says the seconds left.
     """
     found: list[Conflict] = []
     gone: frozenset[str] = frozenset()
     every = problem.limits
     while True:
-        verdict = is_feasible(problem, remaining(), gone)
-        if verdict is not False:
+        if _can(problem, remaining, gone) is not False:
             return tuple(found)
-        kept = [name for name in every if name not in gone]
-        is_minimal = True
-        # what is named last is given up first: bands and floors come first in a problem
-        for name in reversed(tuple(kept)):
-            others = [other for other in kept if other != name]
-            answer = is_feasible(problem, remaining(), frozenset(every) - frozenset(others))
-            if answer is False:
-                kept = others
-            elif answer is None:
-                is_minimal = False
-                break
-        if not kept:
+        names = [name for name in every if name not in gone]
+        if not names or _can(problem, remaining, frozenset(every)) is False:
             return tuple(found)  # what has no name contradicts itself: nobody's limit to drop
-        found.append(Conflict(tuple(kept), is_minimal))
-        gone |= frozenset(kept)
+        search = _Search(problem, remaining)
+        # what is named last is left out first: bands and floors come first in a problem
+        kept = search.core((), tuple(names), is_new=False)
+        ordered = tuple(name for name in names if name in kept)
+        found.append(Conflict(ordered, search.is_sure))
+        gone |= frozenset(ordered)
+
+
+def _can(problem: Problem, remaining: Callable[[], float], dropped: frozenset[str]) -> bool | None:
+    return is_feasible(problem, remaining(), dropped)
+
+
+class _Search:
+    """One conflict. An answer that the solver does not give in time counts as feasible: then what is named
+    may be more than needed, and ``is_sure`` is no longer true.
+    """
+
+    def __init__(self, problem: Problem, remaining: Callable[[], float]) -> None:
+        self._problem = problem
+        self._remaining = remaining
+        self._every = frozenset(problem.limits)
+        self.is_sure = True
+
+    def core(self, base: tuple[str, ...], names: tuple[str, ...], *, is_new: bool) -> frozenset[str]:
+        """Of ``names`` as few as contradict ``base`` and each other. ``is_new``: base has just grown."""
+        if is_new and self._contradict(base):
+            return frozenset()
+        if len(names) == 1:
+            return frozenset(names)
+        half = (len(names) + 1) // 2
+        first, second = names[:half], names[half:]
+        late = self.core((*base, *first), second, is_new=True)
+        early = self.core((*base, *sorted(late)), first, is_new=bool(late))
+        return late | early
+
+    def _contradict(self, kept: tuple[str, ...]) -> bool:
+        answer = _can(self._problem, self._remaining, self._every - frozenset(kept))
+        if answer is None:
+            self.is_sure = False
+        return answer is False

@@ -6,13 +6,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from agent.market.intent import Action, AddCollateral, Reduce, RemoveCollateral, Trade
-from agent.market.margin import MarginAccount, ReducibleAccount, TradableAccount
+from agent.market.margin import MarginAccount
 from agent.planning.allocation import Fill
 from agent.planning.ask import Ask
 from agent.planning.blueprint import Blueprint, Stage
-from agent.planning.menu import Close, Deal, Pay, Take, close_bill_wad, is_quote, touches
-from agent.planning.safety import danger, is_no_worse, slack_wad
-from agent.risk.liquidation import collateral_to
+from agent.planning.menu import (
+    Close,
+    Deal,
+    Pay,
+    Take,
+    close_bill_wad,
+    is_quote,
+    is_reducible,
+    is_tradable,
+    touches,
+)
 from agent.values.address import Address
 from agent.values.fixed import from_float, mul_div_down, mul_down, mul_up, to_float
 
@@ -143,7 +151,7 @@ def _close(ask: Ask, done: Exact, close: Close, size: float, budget: dict[Addres
         done.closed.add(account.key)
         token = account.collateral_token.address
         budget[token] = budget.get(token, 0) + account.collateral_wad
-    elif isinstance(account, ReducibleAccount):
+    elif is_reducible(account):
         done.accounts[account.key] = account.reduced(size_wad)
 
 
@@ -176,13 +184,13 @@ def _trade(
     ask: Ask, done: Exact, deal: Deal, size_wad: int, budget: dict[Address, int], stage: Stage
 ) -> None:
     offer, curves = deal.offer, ask.curves
-    limit_wad = curves.limit_price_wad(offer, size_wad, is_urgent=ask.due.get(offer.asset, True))
+    limit_wad = curves.deal_limit_wad(deal, abs(size_wad))
     trade = Trade(offer.venue, offer.market, size_wad, limit_wad)
     carry = curves.carry(offer, deal.sign) * to_float(abs(size_wad))
     done.fills.append(Fill(offer, size_wad, curves.cost_wad(offer, size_wad) + from_float(carry)))
     done.deltas_wad[offer.asset] = done.deltas_wad.get(offer.asset, 0) + size_wad
     for key, account in done.accounts.items():
-        if touches(account, offer) and isinstance(account, TradableAccount):
+        if touches(account, offer) and is_tradable(account):
             done.accounts[key] = account.traded(offer.market, size_wad, limit_wad)
     quote, base = ask.treasury.quote, ask.treasury.asset_tokens.get(offer.asset)
     if offer.cash_token is not None:
@@ -265,15 +273,13 @@ def _fitted(ask: Ask, done: Exact, group: Sequence[tuple[Pay, int]], left_wad: i
 
 def _floor_wad(ask: Ask, done: Exact, key: str) -> int:
     """What the account as it will be needs to survive the guard distance, everywhere the model is asked."""
-    account = done.accounts[key]
-    guard = ask.policy.guard_distance
-    floor_wad = max(0, collateral_to(account, guard))
-    ratio = danger(account, guard, floor_wad)
-    return floor_wad if ratio is None else max(floor_wad, -slack_wad(account, ratio))
+    return max(0, ask.curves.ledger.short_wad(done.accounts[key], ask.policy.guard_distance))
 
 
 def _target_wad(ask: Ask, done: Exact, pay: Pay) -> int:
-    return max(0, collateral_to(done.accounts[pay.account.key], float(ask.policy.target_distance)))
+    return max(
+        0, ask.curves.ledger.short_wad(done.accounts[pay.account.key], float(ask.policy.target_distance))
+    )
 
 
 def _amount_wad(ask: Ask, done: Exact, pay: Pay, size: float) -> int:
@@ -302,7 +308,7 @@ def _object(ask: Ask, done: Exact, stage: Stage) -> None:
         is_touched = is_traded or added_wad != 0 or account != before[key]
         if not is_touched and not (key in ask.needy and ask.with_margin):
             continue
-        ratio = danger(account, guard, added_wad)
+        ratio = ask.curves.ledger.danger(account, guard, added_wad)
         if ratio is None:
             continue
         is_forgiven = key in ask.needy and not is_traded and stage is Stage.ELASTIC
@@ -317,4 +323,4 @@ def _object(ask: Ask, done: Exact, stage: Stage) -> None:
 
 
 def _no_worse(ask: Ask, done: Exact, key: str) -> bool:
-    return is_no_worse(done.accounts[key], ask.accounts[key], ask.policy.guard_distance)
+    return ask.curves.ledger.is_no_worse(done.accounts[key], ask.accounts[key], ask.policy.guard_distance)

@@ -9,13 +9,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 from agent.market.intent import AddCollateral, Reduce, RemoveCollateral, Trade
-from agent.market.margin import MarginAccount, TradableAccount
+from agent.market.margin import MarginAccount
 from agent.market.offer import LottedOffer, Offer
 from agent.planning.allocation import Fill, allocate
 from agent.planning.ask import Ask
 from agent.planning.decision import Decision
-from agent.planning.menu import touches
-from agent.planning.safety import danger
+from agent.planning.menu import is_tradable, touches
 from agent.planning.treasury import Funding, Treasury, fund
 from agent.values.fixed import WAD, decimal, to_float
 
@@ -48,7 +47,7 @@ def _attempt(ask: Ask, barred: frozenset[str]) -> tuple[Decision, frozenset[str]
             cost_wad += fill.cost_wad
             deltas[asset] += fill.size_wad
             for key, account in accounts.items():
-                if touches(account, fill.offer) and isinstance(account, TradableAccount):
+                if touches(account, fill.offer) and is_tradable(account):
                     accounts[key] = account.traded(fill.offer.market, fill.size_wad, limit_wad)
             treasury = treasury.traded(asset, fill.size_wad, fill.offer.cash_need_wad(fill.size_wad))
         if fills:
@@ -81,7 +80,7 @@ def _unsafe(ask: Ask, made: Decision, after: dict[str, MarginAccount]) -> frozen
         }
         moved = sum(pay.amount_wad for pay in made.pays if pay.key == key)
         moved -= sum(take.amount_wad for take in made.takes if take.key == key)
-        if markets and danger(account, ask.policy.guard_distance, moved) is not None:
+        if markets and ask.curves.ledger.danger(account, ask.policy.guard_distance, moved) is not None:
             found |= markets
     return frozenset(found)
 

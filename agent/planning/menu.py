@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeGuard
 
 from agent.market.instrument import Option
 from agent.market.margin import CollateralKind, MarginAccount, ReducibleAccount, TradableAccount
@@ -12,7 +13,7 @@ from agent.market.position import Position
 from agent.planning.carry import Expected, carry_per_unit
 from agent.planning.policy import Policy
 from agent.planning.problem import Choice
-from agent.planning.safety import slack_wad
+from agent.planning.safety import Ledger, slack_wad
 from agent.values.fixed import BPS, from_float, mul_up, ratio_up, to_float
 
 SHARES = (1, 2, 4, 8, 12, 16)  # sixteenths of a size at which a curve is looked at first
@@ -23,13 +24,14 @@ MOVE_PRICE = 1e-7  # of what is moved: breaks ties, so that no more is moved tha
 @dataclass(frozen=True, slots=True)
 class Deal:
     """A trade on ``offer``: up to ``cap_wad`` on the side of ``sign``. ``is_reducing``: of a position there
-    is, never beyond it.
+    is, never beyond it. ``is_urgent``: with the slippage of a delta outside its band.
     """
 
     offer: Offer
     sign: int
     cap_wad: int
     reach_wad: int
+    is_urgent: bool
     is_reducing: bool = False
 
     @property
@@ -89,6 +91,8 @@ class Curves:
     policy: Policy
     expected: Expected | None
     costs: dict[tuple[str, int], int] = field(default_factory=dict)
+    needs: dict[tuple[str, int], int] = field(default_factory=dict)
+    ledger: Ledger = field(default_factory=Ledger)
     sizes: dict[str, list[int]] = field(default_factory=dict)
     slacks: dict[tuple[str, str, int, int], int] = field(default_factory=dict)
 
@@ -98,6 +102,13 @@ class Curves:
         if key not in self.costs:
             self.costs[key] = offer.cost_wad(size_wad)
         return self.costs[key]
+
+    def need_wad(self, offer: Offer, size_wad: int) -> int:
+        """The free collateral a signed size takes up."""
+        key = (str(offer.market), size_wad)
+        if key not in self.needs:
+            self.needs[key] = offer.margin_need_wad(size_wad)
+        return self.needs[key]
 
     def carry(self, offer: Offer, sign: int) -> float:
         """Quote per unit on the side of ``sign`` that the policy reckons with."""
@@ -117,14 +128,22 @@ class Curves:
         return found
 
     def look(self, deal: Deal, size_wad: int) -> None:
-        """Look at one more size of a curve, and at the middle of the stretches beside it."""
+        """Look at one more size of a curve, and at the middles of the stretches beside it."""
         found = self.points(deal)
         lot = deal.lot_wad or 1
         after = next((k for k, size in enumerate(found) if size >= size_wad), len(found) - 1)
         low, high = found[after - 1] if after else 0, found[after]
         more = {size_wad, (low + size_wad) // 2, (size_wad + high) // 2}
         more = {size // lot * lot for size in more}
-        found[:] = sorted({*found, *(size for size in more if 0 < size <= deal.cap_wad)})
+        apart = deal.cap_wad // 10**6  # nearer points would tell floats nothing
+        for size in sorted(more):
+            if apart < size <= deal.cap_wad and all(abs(size - other) > apart for other in found):
+                found.append(size)
+        found.sort()
+
+    def deal_limit_wad(self, deal: Deal, size_wad: int) -> int:
+        """The limit price of ``size_wad`` (without its sign) of a deal."""
+        return self.limit_price_wad(deal.offer, deal.sign * size_wad, is_urgent=deal.is_urgent)
 
     def limit_price_wad(self, offer: Offer, size_wad: int, *, is_urgent: bool) -> int:
         """The worst average price, fees in, that the trade is sent with."""
@@ -132,12 +151,13 @@ class Curves:
         average_wad = offer.price_wad + (per_unit_wad if size_wad > 0 else -per_unit_wad)
         return self.policy.worse_price_wad(average_wad, size_wad, is_urgent=is_urgent)
 
-    def traded_slack_wad(self, account: TradableAccount, offer: Offer, size_wad: int, ratio: int) -> int:
-        """Slack of ``account`` at ``ratio`` after the trade at its limit price (the urgent one)."""
-        key = (account.key, str(offer.market), size_wad, ratio)
+    def traded_slack_wad(self, account: TradableAccount, deal: Deal, size_wad: int, ratio: int) -> int:
+        """Slack of ``account`` at ``ratio`` after ``size_wad`` (without its sign) at the limit price."""
+        key = (account.key, deal.name, size_wad, ratio)
         if key not in self.slacks:
-            price = self.limit_price_wad(offer, size_wad, is_urgent=True)
-            self.slacks[key] = slack_wad(account.traded(offer.market, size_wad, price), ratio)
+            price_wad = self.deal_limit_wad(deal, size_wad)
+            after = account.traded(deal.offer.market, deal.sign * size_wad, price_wad)
+            self.slacks[key] = slack_wad(after, ratio)
         return self.slacks[key]
 
 
@@ -182,22 +202,20 @@ def deal_choice(
     effects: dict[str, tuple[float, ...]] = {f"delta {offer.asset}": tuple(sign * size for size in floats)}
     for point in points:
         account = point.account
-        if isinstance(account, TradableAccount) and touches(account, offer):
+        if is_tradable(account) and touches(account, offer):
             column = [0.0]
             column += [
-                to_float(
-                    curves.traded_slack_wad(account, offer, sign * size, point.ratio_wad) - point.start_wad
-                )
+                to_float(curves.traded_slack_wad(account, deal, size, point.ratio_wad) - point.start_wad)
                 for size in sizes[1:]
             ]
             effects[point.measure] = tuple(column)
     if need:
-        taken = [0.0, *(to_float(offer.margin_need_wad(sign * size)) for size in sizes[1:])]
+        taken = [0.0, *(to_float(curves.need_wad(offer, sign * size)) for size in sizes[1:])]
         effects[need] = tuple(-value for value in taken)
     if cash and sign > 0:
         paid = [0.0]
         for size in sizes[1:]:
-            paid.append(to_float(mul_up(size, curves.limit_price_wad(offer, size, is_urgent=True))))
+            paid.append(to_float(mul_up(size, curves.deal_limit_wad(deal, size))))
         effects[cash] = tuple(-value for value in paid)
     if base and sign < 0:
         effects[base] = tuple(-size for size in floats)
@@ -301,7 +319,7 @@ def close_choice(
                 continue
             if close.is_whole:
                 once[point.measure] = max(0.0, -to_float(point.start_wad) * 1.01)
-            elif isinstance(account, ReducibleAccount):
+            elif is_reducible(account):
                 after = (account.reduced(from_float(size)) for size in sizes[1:])
                 effects[point.measure] = (
                     0.0,
@@ -326,11 +344,17 @@ def close_bill_wad(position: Position, size_wad: int, policy: Policy) -> int:
 
 def touches(account: MarginAccount, offer: Offer) -> bool:
     """Whether a trade on ``offer`` changes the account."""
-    return (
-        account.venue == offer.venue
-        and isinstance(account, TradableAccount)
-        and offer.market in account.prices
-    )
+    return account.venue == offer.venue and is_tradable(account) and offer.market in account.prices
+
+
+def is_tradable(account: MarginAccount) -> TypeGuard[TradableAccount]:
+    """As isinstance says, which is slow for a protocol and asked thousands of times."""
+    return hasattr(type(account), "traded")
+
+
+def is_reducible(account: MarginAccount) -> TypeGuard[ReducibleAccount]:
+    """As isinstance says."""
+    return hasattr(type(account), "reduced")
 
 
 def closable(positions: Sequence[Position], venues: Sequence[str]) -> list[Position]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from agent.errors import PlanInfeasible
 from agent.market.intent import Action, AddCollateral, Order, Reduce, RemoveCollateral, Urgency
 from agent.market.snapshot import Snapshot
-from agent.planning.allocator import Clock, Watch, find
+from agent.planning.allocator import Clock, Found, Watch, explain, find
 from agent.planning.ask import Ask, ask, curves_of, needy_accounts
 from agent.planning.carry import Expected
 from agent.planning.decision import Decision
@@ -84,28 +84,29 @@ def plan(
     bounds the search by ``policy.solver_ms``; without one only each of its steps is bounded.
     Raises PlanInfeasible when a limit is broken and nothing at all can be done about it.
     """
-    drafts: list[_Draft] = []
-    first = Decision()
     watch = Watch(policy.solver_ms / 1000, clock)
     curves = curves_of(policy, carry)
-    needy = needy_accounts(snapshot, policy)
-    for with_hedge, with_margin in ((True, True), (False, True), (True, False)):
-        if drafts and not (first.trades and first.moves):
-            break  # the parts of a plan that has one part are itself
+    needy = needy_accounts(snapshot, policy, curves)
+
+    def draft(*, with_hedge: bool, with_margin: bool) -> tuple[_Draft, Decision, Found | Trouble]:
         question = ask(
             snapshot, assessment, policy, curves, needy, with_hedge=with_hedge, with_margin=with_margin
         )
-        draft, made = _draft(question, moves, watch)
-        if with_hedge and with_margin:
-            first = made
-        if draft.actions and all(draft.actions != other.actions for other in drafts):
-            drafts.append(draft)
-        if with_hedge and with_margin:
-            if not draft.actions and draft.unmet:
-                raise PlanInfeasible(conflicts="; ".join(draft.unmet))
-            if not draft.actions:
-                return ()
-    return _written(drafts, snapshot, policy, writers, intent_id)
+        return _draft(question, moves, watch)
+
+    whole, made, found = draft(with_hedge=True, with_margin=True)
+    drafts = [whole] if whole.actions else []
+    if made.trades and made.moves:  # else it is all of one part
+        for with_hedge in (False, True):
+            part = draft(with_hedge=with_hedge, with_margin=not with_hedge)[0]
+            if part.actions and all(part.actions != other.actions for other in drafts):
+                drafts.append(part)
+    if whole.unmet and isinstance(found, Found):
+        whole = replace(whole, unmet=explain(found, watch))
+        drafts[:1] = [whole] if whole.actions else []
+    if not drafts and whole.unmet:
+        raise PlanInfeasible(conflicts="; ".join(whole.unmet))
+    return _written(drafts, snapshot, policy, writers, intent_id) if drafts else ()
 
 
 def _written(
@@ -128,7 +129,7 @@ def _written(
     return tuple(plans)
 
 
-def _draft(ask: Ask, moves: Moves, watch: Watch) -> tuple[_Draft, Decision]:
+def _draft(ask: Ask, moves: Moves, watch: Watch) -> tuple[_Draft, Decision, Found | Trouble]:
     """Decide what to do: the cheapest safe thing, or the simple one where the optimiser has no answer."""
     found = find(ask, watch)
     made = decide(ask) if isinstance(found, Trouble) else found.decision
@@ -142,7 +143,7 @@ def _draft(ask: Ask, moves: Moves, watch: Watch) -> tuple[_Draft, Decision]:
         about_margin=ask.with_margin,
     )
     deltas = dict(made.deltas_wad)
-    return _Draft(made.actions, made.reasons, made.unmet, deltas, made.cost_wad, at_stake), made
+    return _Draft(made.actions, made.reasons, made.unmet, deltas, made.cost_wad, at_stake), made, found
 
 
 def _write(

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from fractions import Fraction
+from functools import lru_cache
 
 from agent.market.margin import MarginAccount
 from agent.risk.liquidation import shocked
 from agent.values.fixed import WAD
 
-STEPS = 32  # from the present price to the stated distance, each way
+STEPS = 16  # from the present price to the stated distance, each way
 
 
 def edges(distance: float) -> tuple[int, ...]:
@@ -33,31 +34,66 @@ def unit_wad(account: MarginAccount) -> int:
     return int(10 ** max(0, 18 - account.collateral_token.decimals))
 
 
-def danger(account: MarginAccount, distance: float, added_wad: int = 0) -> int | None:
-    """The ratio (wad) within ``distance`` at which the account is nearest to being liquidated, if it is.
+class Ledger:
+    """What accounts have left at each ratio of their prices, each asked once. Lives as long as one plan."""
 
-    ``added_wad`` is collateral paid in: by the port's promise it raises equity by exactly that. None: the
-    model liquidates it nowhere on the way, neither by its predicate nor by equity against requirement.
-    """
+    def __init__(self) -> None:
+        self._left: dict[tuple[int, int], int] = {}
+        self._lost: dict[tuple[int, int], bool] = {}
+        self._kept: dict[int, MarginAccount] = {}  # keeps the identities that are the keys
+
+    def left_wad(self, account: MarginAccount, ratio_wad: int) -> int:
+        """Equity less requirement, wad of the token."""
+        key = (id(account), ratio_wad)
+        if key not in self._left:
+            self._kept[id(account)] = account
+            prices = shocked(account.prices, ratio_wad)
+            equity_wad = account.equity_wad(prices, account.at_s)
+            self._left[key] = equity_wad - account.requirement_wad(prices, account.at_s)
+        return self._left[key]
+
+    def is_lost(self, account: MarginAccount, ratio_wad: int) -> bool:
+        """The contract's predicate."""
+        key = (id(account), ratio_wad)
+        if key not in self._lost:
+            self._kept[id(account)] = account
+            prices = shocked(account.prices, ratio_wad)
+            self._lost[key] = account.is_liquidatable(prices, account.at_s)
+        return self._lost[key]
+
+    def slack_wad(self, account: MarginAccount, ratio_wad: int) -> int:
+        """As `slack_wad`."""
+        return self.left_wad(account, ratio_wad) - unit_wad(account)
+
+    def short_wad(self, account: MarginAccount, distance: float) -> int:
+        """The collateral to add so that nothing on the way to ``distance`` liquidates; < 0: to spare.
+
+        As `risk.liquidation.collateral_to`, at every point that `danger` looks at.
+        """
+        return max(-self.left_wad(account, ratio) for ratio in way(distance)) + unit_wad(account)
+
+    def danger(self, account: MarginAccount, distance: float, added_wad: int = 0) -> int | None:
+        """The ratio (wad) within ``distance`` at which the account is nearest to liquidation, if any.
+
+        ``added_wad`` is collateral paid in: by the port's promise it raises equity by exactly that. None: the
+        model liquidates it nowhere on the way, neither by its predicate nor by equity against requirement.
+        """
+        worst: tuple[int, int] | None = None
+        for ratio_wad in way(distance):
+            left_wad = self.left_wad(account, ratio_wad) + added_wad
+            is_bad = left_wad < 0 or (added_wad == 0 and self.is_lost(account, ratio_wad))
+            if is_bad and (worst is None or left_wad < worst[0]):
+                worst = (left_wad, ratio_wad)
+        return None if worst is None else worst[1]
+
+    def is_no_worse(self, after: MarginAccount, before: MarginAccount, distance: float) -> bool:
+        """Whether ``after`` has at least as much left as ``before`` wherever it has less than it needs."""
+        pairs = ((self.left_wad(after, r), self.left_wad(before, r)) for r in way(distance))
+        return all(left_wad >= min(0, had_wad) for left_wad, had_wad in pairs)
+
+
+@lru_cache(maxsize=64)
+def way(distance: float) -> tuple[int, ...]:
+    """The ratios (wad) to the present prices that are looked at on the way to ``distance``, both ways."""
     reach = math.ceil(Fraction(distance) * WAD)
-    worst: tuple[int, int] | None = None
-    for step in range(-STEPS, STEPS + 1):
-        ratio_wad = max(0, WAD + reach * step // STEPS)
-        prices = shocked(account.prices, ratio_wad)
-        left_wad = account.equity_wad(prices, account.at_s) + added_wad
-        left_wad -= account.requirement_wad(prices, account.at_s)
-        is_lost = added_wad == 0 and account.is_liquidatable(prices, account.at_s)
-        if (left_wad < 0 or is_lost) and (worst is None or left_wad < worst[0]):
-            worst = (left_wad, ratio_wad)
-    return None if worst is None else worst[1]
-
-
-def is_no_worse(after: MarginAccount, before: MarginAccount, distance: float) -> bool:
-    """Whether ``after`` has at least as much left as ``before`` wherever it has less than it needs."""
-    reach = math.ceil(Fraction(distance) * WAD)
-    for step in range(-STEPS, STEPS + 1):
-        ratio_wad = max(0, WAD + reach * step // STEPS)
-        left_wad = slack_wad(after, ratio_wad)
-        if left_wad < 0 and left_wad < slack_wad(before, ratio_wad):
-            return False
-    return True
+    return tuple(max(0, WAD + reach * step // STEPS) for step in range(-STEPS, STEPS + 1))
