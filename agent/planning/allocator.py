@@ -14,6 +14,7 @@ from agent.planning.decision import Decision, Exact, decision, exact
 from agent.planning.menu import Deal, is_tradable
 from agent.planning.optimum import Infeasible, Optimum, Trouble, solve
 from agent.planning.problem import Problem, chord_error
+from agent.planning.split import split
 from agent.values.fixed import from_float, to_float
 
 Clock = Callable[[], float]  # seconds, never going back
@@ -117,7 +118,7 @@ def _settle(
     looks = 0
     for number in range(1, ROUNDS + 1):
         plan = blueprint(ask, stage, extra)
-        answer = solve(plan.problem, watch.left())
+        answer = _usual(ask, plan) or solve(plan.problem, watch.left())
         if isinstance(answer, Infeasible):
             return _Nothing(plan.problem, number)
         if isinstance(answer, Trouble):
@@ -135,6 +136,13 @@ def _settle(
             continue
         return _Settled(done, number, answer.cost, answer.bound, _error(plan))
     return _Failed(f"no agreement with the exact models after {ROUNDS} rounds", ROUNDS)
+
+
+def _usual(ask: Ask, plan: Blueprint) -> Optimum | None:
+    """The closed form, where nothing but deltas is due."""
+    if ask.greeks or (ask.with_margin and ask.needy):
+        return None
+    return split(plan.problem, [f"delta {asset}" for asset in ask.due])
 
 
 def _look(ask: Ask, plan: Blueprint, answer: Optimum) -> bool:

@@ -33,9 +33,10 @@ from agent.planning.safety import edges
 from agent.values.address import Address
 from agent.values.fixed import from_float, to_float
 
-TARGET_PRICE = 0.02  # quote per quote that an account which is paid into stays below its target
+TARGET_PRICE = 0.005  # quote per quote that an account which is paid into stays below its target
 FLOOR_PRICE = 1.0  # quote per quote below its floor, where not all floors can be kept; more for the nearest
 BAND_PRICE = 0.2  # of the asset's price, per unit outside the band, where not all limits can be kept
+SAFE = 1 - 2e-7  # of a wallet is shown to the solver, whose rows may be off by half of that
 
 
 class Stage(IntEnum):
@@ -364,11 +365,11 @@ def _add_wallet_rows(draft: _Draft) -> dict[Address, tuple[str, ...]]:
         symbol = symbols.get(token, token)
         held = ask.snapshot.wallet.balance_wad(token)
         measures[token] = (f"wallet {symbol} {token}",)
-        start = max(0, held)
+        start = to_float(max(0, held)) * SAFE
         if token == ask.treasury.quote and policy.cash_reserve_wad > 0:
-            spare = to_float(max(0, held - policy.cash_reserve_wad))
+            spare = to_float(max(0, held - policy.cash_reserve_wad)) * SAFE
             draft.rows.append(Row(measures[token][0], spare, 0.0, limit=f"cash reserve {symbol}"))
-        draft.rows.append(Row(measures[token][0], to_float(start), 0.0, limit=f"wallet {symbol}"))
+        draft.rows.append(Row(measures[token][0], start, 0.0, limit=f"wallet {symbol}"))
     return measures
 
 

@@ -16,7 +16,7 @@ from agent.planning.problem import Choice
 from agent.planning.safety import Ledger, slack_wad
 from agent.values.fixed import BPS, from_float, mul_up, ratio_up, to_float
 
-SHARES = (1, 2, 4, 8, 12, 16)  # sixteenths of a size at which a curve is looked at first
+SHARES = (1, 2, 3, 4, 6, 8, 10, 12, 14, 16)  # sixteenths of a size at which a curve is looked at first
 LADDER = 24  # up to so many lots a curve is looked at on every one
 MOVE_PRICE = 1e-7  # of what is moved: breaks ties, so that no more is moved than is of use
 
@@ -70,7 +70,7 @@ class Take:
 
 @dataclass(frozen=True, slots=True)
 class Close:
-    """An option position bought or sold back: all of it, or up to all of it. ``account``: its own."""
+    """An option position bought or sold back: all of it, or up to three quarters. ``account``: its own."""
 
     position: Position
     account: MarginAccount | None
@@ -293,8 +293,8 @@ def close_choice(
     position = close.position
     size_wad = abs(position.size_wad)
     whole = to_float(size_wad)
-    share = (1,) if close.is_whole else (1, 2, 3, 4)
-    sizes = (0.0, *(whole * part / share[-1] for part in share))
+    quarters = (4,) if close.is_whole else (1, 2, 3)
+    sizes = (0.0, *(whole * part / 4 for part in quarters))
     bill = to_float(close_bill_wad(position, size_wad, policy))
     premium = to_float(mul_up(size_wad, position.mark_wad)) * policy.close_premium_bps / BPS
     greeks = position.greeks

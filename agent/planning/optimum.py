@@ -99,6 +99,10 @@ def is_feasible(problem: Problem, seconds: float, dropped: frozenset[str]) -> bo
     result = program.run(seconds, is_relaxed=True)
     if result.x is None and result.status == INFEASIBLE:
         return False
+    if result.x is not None:
+        verdict = judge(program.problem, program.sizes(result.x), USED)
+        if all(name in dropped for name in verdict.broken):
+            return True
     result = program.run(seconds)
     if result.x is not None:
         return True

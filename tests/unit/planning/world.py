@@ -120,7 +120,7 @@ def _perpetual(leg: Leg, spot: float, depth: float, mark_wad: int, draw: random.
     root = sqrt_of_price_x96(from_float(spot))
     pool = Pool(root, tick_at(root), from_float(depth * spot**0.5), 60, (), ())
     bounds = Bounds(1000, root, 100_000)
-    carry = draw.uniform(-0.004, 0.004) * spot
+    carry = draw.choice([0.0005, 0.0005, 0.005]) * draw.uniform(-1, 1) * spot
     return CurieOffer(
         leg.market, leg.asset, pool, 3000, 1000, from_float(spot), mark_wad, bounds, leg.size_wad, 100_000, carry
     )  # fmt: skip
