@@ -4,6 +4,7 @@ solve again; then wider, then elastic, and in the end say what contradicts what.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -13,9 +14,9 @@ from agent.planning.conflict import conflicts
 from agent.planning.decision import Decision, Exact, decision, exact
 from agent.planning.menu import Deal, is_tradable
 from agent.planning.optimum import Infeasible, Optimum, Trouble, solve
-from agent.planning.problem import Problem, chord_error
+from agent.planning.problem import Problem, chord_errors
 from agent.planning.split import split
-from agent.values.fixed import from_float, to_float
+from agent.values.fixed import from_float
 
 Clock = Callable[[], float]  # seconds, never going back
 
@@ -146,22 +147,22 @@ def _usual(ask: Ask, plan: Blueprint) -> Optimum | None:
 
 
 def _look(ask: Ask, plan: Blueprint, answer: Optimum) -> bool:
-    """Look at the curves where the solution stands if the straight lines add too much to it there."""
+    """Look at the curves around the solution if the straight lines there may hide more than is tolerated."""
     choices = {choice.name: choice for choice in plan.problem.choices}
-    gaps: list[tuple[float, Deal, int]] = []
+    deals: list[tuple[Deal, int]] = []
+    hidden = 0.0
     for name, size in answer.sizes.items():
         deal = plan.items[name]
-        if isinstance(deal, Deal):
-            size_wad = min(from_float(size), deal.cap_wad)
-            lot = deal.lot_wad or 1
-            size_wad = max(lot, size_wad // lot * lot)
-            told = choices[name].cost(to_float(size_wad)) - choices[name].fixed_cost
-            real = to_float(ask.curves.cost_wad(deal.offer, deal.sign * size_wad))
-            real += ask.curves.carry(deal.offer, deal.sign) * to_float(size_wad)
-            gaps.append((abs(told - real), deal, size_wad))
-    if sum(gap for gap, _, _ in gaps) <= max(CENT, COST_TOLERANCE * abs(answer.cost)):
-        return False
-    for _, deal, size_wad in gaps:
+        if not isinstance(deal, Deal) or deal.is_laddered:
+            continue
+        choice = choices[name]
+        errors = chord_errors(choice.sizes, choice.costs)
+        here = min(bisect_left(choice.sizes, size * (1 + 1e-9)), len(errors))
+        hidden += max(errors[max(0, here - 2) : here + 1])
+        deals.append((deal, min(from_float(size), deal.cap_wad)))
+    if len(deals) < 2 or hidden <= max(CENT, COST_TOLERANCE * abs(answer.cost)):
+        return False  # what one venue does alone is what has to be done, whatever the curve
+    for deal, size_wad in deals:
         ask.curves.look(deal, size_wad)
     return True
 
@@ -169,7 +170,7 @@ def _look(ask: Ask, plan: Blueprint, answer: Optimum) -> bool:
 def _error(plan: Blueprint) -> float:
     """What the straight lines can be above the curves of all deals, at most."""
     return sum(
-        chord_error(choice.sizes, choice.costs)
+        max(chord_errors(choice.sizes, choice.costs))
         for choice in plan.problem.choices
-        if isinstance(plan.items[choice.name], Deal)
+        if isinstance(deal := plan.items[choice.name], Deal) and not deal.is_laddered
     )

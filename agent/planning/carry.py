@@ -7,6 +7,7 @@ before it counts, and one that changes its sign every hour counts as next to not
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -75,6 +76,8 @@ def carry_per_unit(offer: Offer, sign: int, policy: Policy, expected: Expected |
     Without ``expected`` the present rate stands for the future.
     """
     rate = offer.carry_per_day if expected is None else expected.get(offer.market, 0.0)
+    if not math.isfinite(rate):
+        return 0.0  # a rate that nobody can say is no reason to go anywhere
     dead = to_float(offer.price_wad) * float(policy.carry_deadband_bps) / 10_000
     beyond = max(0.0, abs(rate) - dead) * (1 if rate > 0 else -1) * sign
     cost = beyond * float(policy.holding_hours) / 24

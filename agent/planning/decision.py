@@ -316,9 +316,12 @@ def _object(ask: Ask, done: Exact, stage: Stage) -> None:
             done.broken.append(f"margin floor {key}")
         else:
             done.objections[key] = ratio
-    for asset in ask.due:
+    for asset, delta_wad in done.deltas_wad.items():
+        before_wad = abs(ask.deltas_wad.get(asset, 0))
         bound_wad = max(policy.band_wad(asset), policy.min_trade_wad)
-        if abs(done.deltas_wad[asset]) > bound_wad + bound_wad // 10**6:
+        if asset not in ask.due:  # what nobody was asked to bring back is only not to get worse
+            bound_wad = max(bound_wad, before_wad)
+        if ask.with_hedge and abs(delta_wad) > bound_wad + bound_wad // 10**6:
             done.broken.append(f"delta band {asset}")
 
 

@@ -16,7 +16,20 @@ from agent.planning.problem import Choice
 from agent.planning.safety import Ledger, slack_wad
 from agent.values.fixed import BPS, from_float, mul_up, ratio_up, to_float
 
-SHARES = (1, 2, 3, 4, 6, 8, 10, 12, 14, 16)  # sixteenths of a size at which a curve is looked at first
+SHARES = (
+    1,
+    4,
+    8,
+    12,
+    16,
+    24,
+    32,
+    40,
+    48,
+    56,
+    63,
+    64,
+)  # sixty-fourths of a size at which a curve is looked at first
 LADDER = 24  # up to so many lots a curve is looked at on every one
 MOVE_PRICE = 1e-7  # of what is moved: breaks ties, so that no more is moved than is of use
 
@@ -42,6 +55,11 @@ class Deal:
     @property
     def lot_wad(self) -> int:
         return self.offer.lot_wad if isinstance(self.offer, LottedOffer) else 0
+
+    @property
+    def is_laddered(self) -> bool:
+        """Whether its curve is known at every size there is."""
+        return self.lot_wad > 0 and self.cap_wad // self.lot_wad <= LADDER
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,24 +137,25 @@ class Curves:
         found = self.sizes.get(deal.name)
         if found is None or found[-1] != deal.cap_wad:
             lot = deal.lot_wad
-            if lot and deal.cap_wad // lot <= LADDER:
+            if deal.is_laddered:
                 found = [lot * n for n in range(1, deal.cap_wad // lot + 1)]
             else:
-                shares = (deal.cap_wad * share // 16 for share in SHARES)
+                shares = (deal.cap_wad * share // 64 for share in SHARES)
                 found = sorted({max(lot, size // lot * lot) if lot else size for size in shares} - {0})
             self.sizes[deal.name] = found
         return found
 
     def look(self, deal: Deal, size_wad: int) -> None:
-        """Look at one more size of a curve, and at the middles of the stretches beside it."""
+        """Look at one more size of a curve, and ever nearer to it on both sides."""
         found = self.points(deal)
         lot = deal.lot_wad or 1
-        after = next((k for k, size in enumerate(found) if size >= size_wad), len(found) - 1)
-        low, high = found[after - 1] if after else 0, found[after]
-        more = {size_wad, (low + size_wad) // 2, (size_wad + high) // 2}
-        more = {size // lot * lot for size in more}
+        low = max((size for size in found if size < size_wad), default=0)
+        high = min((size for size in found if size > size_wad), default=size_wad)
+        more = {size_wad}
+        for part in (2, 4, 8):
+            more |= {size_wad - (size_wad - low) // part, size_wad + (high - size_wad) // part}
         apart = deal.cap_wad // 10**6  # nearer points would tell floats nothing
-        for size in sorted(more):
+        for size in sorted(size // lot * lot for size in more):
             if apart < size <= deal.cap_wad and all(abs(size - other) > apart for other in found):
                 found.append(size)
         found.sort()

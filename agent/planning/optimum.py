@@ -22,6 +22,7 @@ from agent.planning.problem import Choice, Problem, Row, judge
 FAR = 1e3  # times its end: as far as a choice goes whose capacity is dropped and that names no reach
 USED = 1e-9  # of a choice's end: less than that was not done
 LOOSE = 1e-6  # a row missed by more, relative, is numerical trouble
+LARGEST = 1e3  # coefficient of the objective: the solver stops a millionth short of its optimum, absolutely
 INFEASIBLE = 2  # scipy's status
 
 
@@ -153,7 +154,7 @@ class _Program:
     def run(self, seconds: float, *, is_relaxed: bool = False) -> OptimizeResult:
         """scipy's own result; of the linear relaxation where that is asked for."""
         cost = np.asarray(self.cost)
-        self.unit = float(np.max(np.abs(cost), initial=0.0)) or 1.0
+        self.unit = (float(np.max(np.abs(cost), initial=0.0)) or 1.0) / LARGEST
         matrix: NDArray[np.float64] = np.zeros((len(self._rows), len(cost)))
         for number, row in enumerate(self._rows):
             for column, value in row.items():

@@ -138,8 +138,8 @@ def between(sizes: Sequence[float], values: Sequence[float], size: float) -> flo
     return values[after - 1] + (values[after] - values[after - 1]) * (size - low) / (high - low)
 
 
-def chord_error(sizes: Sequence[float], costs: Sequence[float]) -> float:
-    """How far the straight lines can be above a convex, rising curve through the points, at most.
+def chord_errors(sizes: Sequence[float], costs: Sequence[float]) -> list[float]:
+    """How far each straight line can be above a convex, rising curve through the points, at most.
 
     Between two points such a curve lies above the neighbouring lines carried on (to the left of the first
     it cannot fall), so the error of a stretch of width h with slope s between neighbours of slope p and q is
@@ -147,17 +147,16 @@ def chord_error(sizes: Sequence[float], costs: Sequence[float]) -> float:
     h (s - p).
     """
     slopes = [(costs[k + 1] - costs[k]) / (sizes[k + 1] - sizes[k]) for k in range(len(sizes) - 1)]
-    worst = 0.0
+    found = []
     for k, slope in enumerate(slopes):
         width = sizes[k + 1] - sizes[k]
-        before = slopes[k - 1] if k > 0 else min(0.0, slope)
-        rise = max(0.0, slope - before)
+        rise = max(0.0, slope - (slopes[k - 1] if k > 0 else min(0.0, slope)))
         if k + 1 < len(slopes):
             fall = max(0.0, slopes[k + 1] - slope)
-            worst = max(worst, width * rise * fall / (rise + fall) if rise + fall > 0 else 0.0)
+            found.append(width * rise * fall / (rise + fall) if rise + fall > 0 else 0.0)
         else:
-            worst = max(worst, width * rise)
-    return worst
+            found.append(width * rise)
+    return found
 
 
 def _finite(value: float) -> float:

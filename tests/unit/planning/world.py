@@ -1,4 +1,4 @@
-"""Random books of the real margin and cost models: Curie's account and pool, Uniswap's pool, Lyra's shorts."""
+"""Random books of the real models: Curie's account and pool, Uniswap's pool, Lyra's shorts."""
 
 from __future__ import annotations
 
@@ -121,9 +121,10 @@ def _perpetual(leg: Leg, spot: float, depth: float, mark_wad: int, draw: random.
     pool = Pool(root, tick_at(root), from_float(depth * spot**0.5), 60, (), ())
     bounds = Bounds(1000, root, 100_000)
     carry = draw.choice([0.0005, 0.0005, 0.005]) * draw.uniform(-1, 1) * spot
+    index_wad, market, asset = from_float(spot), leg.market, leg.asset
     return CurieOffer(
-        leg.market, leg.asset, pool, 3000, 1000, from_float(spot), mark_wad, bounds, leg.size_wad, 100_000, carry
-    )  # fmt: skip
+        market, asset, pool, 3000, 1000, index_wad, mark_wad, bounds, leg.size_wad, 100_000, carry
+    )
 
 
 def _swap(spot: float, depth: float) -> UniswapOffer:
@@ -135,10 +136,11 @@ def _swap(spot: float, depth: float) -> UniswapOffer:
 def _short(draw: random.Random, number: int, spot: float, size: float) -> ShortOption:
     kind = draw.choice([OptionType.SHORT_PUT_QUOTE, OptionType.SHORT_CALL_QUOTE, OptionType.SHORT_CALL_BASE])
     is_base = kind is OptionType.SHORT_CALL_BASE
+    prices = {OPTIONS: from_float(spot)}
     bare = ShortOption(
         number, OPTIONS, "ETH", kind, from_float(spot * draw.uniform(0.85, 1.15)), NOW_S + 14 * DAY_S,
-        from_float(draw.uniform(1, 8) * size), 0, COIN if is_base else USD, TERMS, Penalty(WAD // 5, 10 * WAD),
-        from_float(spot * draw.uniform(0.005, 0.05)), NOW_S, {OPTIONS: from_float(spot)},
+        from_float(draw.uniform(1, 8) * size), 0, COIN if is_base else USD, TERMS,
+        Penalty(WAD // 5, 10 * WAD), from_float(spot * draw.uniform(0.005, 0.05)), NOW_S, prices,
     )  # fmt: skip
     needed = collateral_to(bare, draw.choice([0.05, 0.12, 0.19, 0.3, 0.5]))
     return ShortOption(*(needed if name == "collateral_wad" else getattr(bare, name) for name in _FIELDS))
@@ -160,4 +162,4 @@ def write(action: Action) -> Order:
     return Order((Call(ME, b"", label=type(action).__name__),))
 
 
-WRITERS = {name: write for name in ("curie", "uniswap", "lyra")}
+WRITERS = dict.fromkeys(("curie", "uniswap", "lyra"), write)
