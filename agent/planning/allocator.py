@@ -9,10 +9,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from agent.planning.ask import Ask
-from agent.planning.blueprint import Blueprint, Stage, blueprint
+from agent.planning.blueprint import Blueprint, blueprint
 from agent.planning.conflict import conflicts
 from agent.planning.decision import Decision, Exact, decision, exact
-from agent.planning.menu import Deal, is_tradable
+from agent.planning.item import Deal, is_tradable
+from agent.planning.listing import Stage
 from agent.planning.optimum import Infeasible, Optimum, Trouble, solve
 from agent.planning.problem import Problem, chord_errors
 from agent.planning.split import split
@@ -79,7 +80,7 @@ def find(ask: Ask, watch: Watch) -> Found | Trouble:
 
 def explain(found: Found, watch: Watch) -> tuple[str, ...]:
     """What is unmet, as the minimal conflicts of limits as far as the time goes."""
-    if found.infeasible is None:
+    if found.infeasible is None or not found.decision.unmet:
         return found.decision.unmet
     clashes = conflicts(found.infeasible, watch.left)
     named = {name for conflict in clashes for name in conflict.limits}

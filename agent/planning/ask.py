@@ -9,7 +9,7 @@ from agent.market.margin import MarginAccount
 from agent.market.offer import Offer
 from agent.market.snapshot import Snapshot
 from agent.planning.carry import Expected
-from agent.planning.menu import Curves
+from agent.planning.curve import Curves
 from agent.planning.policy import Policy
 from agent.planning.treasury import Treasury
 from agent.risk.assessment import Assessment

@@ -4,49 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import IntEnum
 
 from agent.market.margin import MarginAccount
-from agent.market.offer import Offer
-from agent.market.position import Position
 from agent.planning.ask import Ask
-from agent.planning.menu import (
-    Close,
-    Deal,
-    Item,
-    Pay,
-    Point,
-    Take,
-    closable,
-    close_choice,
-    deal_choice,
-    is_quote,
-    is_reducible,
-    is_tradable,
-    pay_choice,
-    take_choice,
-    token_price,
-    touches,
-)
+from agent.planning.item import Close, Deal, Item, Take, is_quote, token_price, touches
+from agent.planning.listing import Listing, Stage, listing
+from agent.planning.menu import Point, close_choice, deal_choice, pay_choice, take_choice
 from agent.planning.problem import Choice, Problem, Row
 from agent.planning.safety import edges
 from agent.values.address import Address
-from agent.values.fixed import from_float, to_float
+from agent.values.fixed import to_float
 
 TARGET_PRICE = 0.005  # quote per quote that an account which is paid into stays below its target
 FLOOR_PRICE = 1.0  # quote per quote below its floor, where not all floors can be kept; more for the nearest
 BAND_PRICE = 0.2  # of the asset's price, per unit outside the band, where not all limits can be kept
 SAFE = 1 - 2e-7  # of a wallet is shown to the solver, whose rows may be off by half of that
-
-
-class Stage(IntEnum):
-    """How far the search goes. ``WIDE``: perpetuals of a needy account may shrink and be replaced elsewhere;
-    ``ELASTIC``: what cannot be kept is kept as far as it can be.
-    """
-
-    USUAL = 0
-    WIDE = 1
-    ELASTIC = 2
 
 
 @dataclass(slots=True)
@@ -64,21 +36,14 @@ class _Draft:
     ask: Ask
     stage: Stage
     extra: Mapping[str, Sequence[int]]
-    closes: list[Close] = field(default_factory=list)
-    deals: list[Deal] = field(default_factory=list)
-    pays: list[Pay] = field(default_factory=list)
-    takes: list[Take] = field(default_factory=list)
-    shaped: set[str] = field(default_factory=set)
+    items: Listing
     points: list[Point] = field(default_factory=list)
     rows: list[Row] = field(default_factory=list)
 
 
 def blueprint(ask: Ask, stage: Stage, extra: Mapping[str, Sequence[int]]) -> Blueprint:
     """The problem of ``ask``. ``extra``: per account further ratios (wad) at which its floor is a row."""
-    draft = _Draft(ask, stage, extra)
-    _list_closes(draft)
-    _list_deals(draft)
-    _list_moves(draft)
+    draft = _Draft(ask, stage, extra, listing(ask, stage))
     _add_delta_rows(draft)
     _add_greek_rows(draft)
     _add_margin_rows(draft)
@@ -86,15 +51,15 @@ def blueprint(ask: Ask, stage: Stage, extra: Mapping[str, Sequence[int]]) -> Blu
     wallets = _add_wallet_rows(draft)
     choices: list[Choice] = []
     items: dict[str, Item] = {}
-    listed: list[Item] = [*draft.closes, *draft.deals, *draft.pays, *draft.takes]
+    listed: list[Item] = [*draft.items.closes, *draft.items.deals, *draft.items.pays, *draft.items.takes]
     for item in listed:
         items[item.name] = item
         choices.append(_choice(draft, item, needs, wallets))
     exclusive = _alternatives(
-        [(close.position.key, close.name) for close in draft.closes]
-        + [(f"{deal.offer.market} {deal.sign}", deal.name) for deal in draft.deals]
+        [(close.position.key, close.name) for close in draft.items.closes]
+        + [(f"{deal.offer.market} {deal.sign}", deal.name) for deal in draft.items.deals]
     )
-    for close in draft.closes:
+    for close in draft.items.closes:
         if close.is_whole and close.account is not None:
             others = (f"pay {close.account.key}", f"take {close.account.key}")
             exclusive += [(close.name, other) for other in others if other in items]
@@ -109,127 +74,12 @@ def _alternatives(named: Sequence[tuple[str, str]]) -> list[tuple[str, ...]]:
     return [tuple(names) for names in groups.values() if len(names) > 1]
 
 
-def _list_closes(draft: _Draft) -> None:
-    """Options of needy accounts, and all of an asset whose gamma or vega is out of its band."""
-    ask = draft.ask
-    accounts = ask.accounts
-    names = [state.venue for state in ask.snapshot.venues]
-    wanted_assets = {asset for _, asset in ask.greeks}
-    seen: set[str] = set()
-    for position in (*closable(ask.snapshot.positions, names), *_standing(ask)):
-        account = accounts.get(position.key)
-        is_needed = ask.with_margin and position.key in ask.needy
-        if position.key in seen or not (is_needed or position.instrument.asset in wanted_assets):
-            continue
-        seen.add(position.key)
-        draft.closes.append(Close(position, account, is_whole=True))
-        if account is None or is_reducible(account):
-            draft.closes.append(Close(position, account, is_whole=False))
-            if account is not None:
-                draft.shaped.add(account.key)
-
-
-def _standing(ask: Ask) -> list[Position]:
-    """The positions that an account of their own stands for."""
-    return [p for p in ask.snapshot.positions if p.key in ask.accounts and p.size_wad]
-
-
-def _list_deals(draft: _Draft) -> None:
-    ask = draft.ask
-    if not ask.with_hedge:
-        return
-    offers = ask.offers
-    loose: dict[str, int] = {}  # asset -> delta that closes may set free
-    for close in draft.closes:
-        if close.is_whole:
-            asset = close.position.instrument.asset
-            loose[asset] = loose.get(asset, 0) + abs(from_float(close.position.greeks.delta))
-    backs: dict[str, list[Deal]] = {}
-    for offer in offers:
-        back = _back(draft, offer)
-        if back is not None:
-            backs.setdefault(offer.asset, []).append(back)
-    for offer in offers:
-        asset = offer.asset
-        delta_wad = ask.deltas_wad.get(asset, 0)
-        reach_wad = loose.get(asset, 0) + sum(b.cap_wad for b in backs.get(asset, ()) if b.offer != offer)
-        signs: list[int] = []
-        if asset in ask.due:
-            reach_wad += abs(delta_wad)
-            signs = [-1 if delta_wad > 0 else 1]
-        if loose.get(asset, 0) > 0 or (asset in backs and asset not in ask.due):
-            signs = [1, -1]
-        for sign in signs if reach_wad > 0 else ():
-            most_wad = offer.max_buy_wad if sign > 0 else offer.max_sell_wad
-            if offer.cash_token is not None:
-                most_wad = min(most_wad, ask.treasury.spot_capacity_wad(asset, sign, offer.price_wad))
-            cap_wad = max(0, min(most_wad, reach_wad))
-            draft.deals.append(Deal(offer, sign, cap_wad, reach_wad, ask.due.get(asset, True)))
-        draft.deals += [back for back in backs.get(asset, ()) if back.offer is offer]
-    for deal in draft.deals:
-        draft.shaped |= {a.key for a in ask.snapshot.margins if touches(a, deal.offer)}
-
-
-def _back(draft: _Draft, offer: Offer) -> Deal | None:
-    """Reducing what is held on ``offer``: to save its account, or because holding it has become dear."""
-    ask = draft.ask
-    if offer.cash_token is not None:
-        return None
-    held = next((p for p in ask.snapshot.positions if p.instrument.market == offer.market), None)
-    if held is None or held.size_wad == 0:
-        return None
-    sign = -1 if held.size_wad > 0 else 1
-    saves = draft.stage > Stage.USUAL and any(
-        a.key in ask.needy and touches(a, offer) for a in ask.snapshot.margins
-    )
-    relieves = offer.asset in ask.due and ask.curves.carry(offer, sign) < 0
-    if not (saves or relieves):
-        return None
-    most_wad = offer.max_buy_wad if sign > 0 else offer.max_sell_wad
-    cap_wad = min(most_wad, abs(held.size_wad))
-    if cap_wad <= 0:
-        return None
-    urgent = ask.due.get(offer.asset, True)
-    return Deal(offer, sign, cap_wad, abs(held.size_wad), urgent, is_reducing=True)
-
-
-def _list_moves(draft: _Draft) -> None:
-    ask = draft.ask
-    if not ask.with_margin:
-        return
-    policy, short_wad = ask.policy, ask.curves.ledger.short_wad
-    target, release = float(policy.target_distance), float(policy.release_distance)
-    receivers = [a for a in ask.snapshot.margins if a.key in ask.needy or a.key in draft.shaped]
-    tokens = {a.collateral_token.address for a in receivers}
-    for account in ask.snapshot.margins:
-        token = account.collateral_token.address
-        if account.key in ask.needy or token not in tokens:
-            continue
-        if receivers == [account]:
-            continue
-        least_wad = policy.min_top_up_wad if is_quote(account) else 0
-        cap_wad = min(account.removable_wad, -short_wad(account, release))
-        if cap_wad > max(least_wad, 0):
-            draft.takes.append(Take(account, cap_wad))
-    for account in receivers:
-        most_wad = max(short_wad(account, target), 0)
-        least_wad = policy.min_top_up_wad if is_quote(account) else 0
-        for deal in draft.deals:
-            if touches(account, deal.offer) and is_tradable(account) and deal.cap_wad > 0:
-                price = ask.curves.deal_limit_wad(deal, deal.cap_wad)
-                after = account.traded(deal.offer.market, deal.sign * deal.cap_wad, price)
-                lost_wad = short_wad(after, target)
-                most_wad += max(0, lost_wad - max(0, short_wad(account, target)))
-        if most_wad > 0:
-            draft.pays.append(Pay(account, max(most_wad, least_wad)))
-
-
 def _add_delta_rows(draft: _Draft) -> None:
     ask, policy = draft.ask, draft.ask.policy
     if not ask.with_hedge:
         return
-    assets = dict.fromkeys((*ask.due, *(deal.offer.asset for deal in draft.deals)))
-    assets |= dict.fromkeys(c.position.instrument.asset for c in draft.closes)
+    assets = dict.fromkeys((*ask.due, *(deal.offer.asset for deal in draft.items.deals)))
+    assets |= dict.fromkeys(c.position.instrument.asset for c in draft.items.closes)
     for asset in assets:
         start = to_float(ask.deltas_wad.get(asset, 0))
         bound = to_float(max(policy.band_wad(asset), policy.min_trade_wad))
@@ -246,7 +96,7 @@ def _add_delta_rows(draft: _Draft) -> None:
 def _add_greek_rows(draft: _Draft) -> None:
     ask, policy = draft.ask, draft.ask.policy
     for asset, net in ask.assessment.by_asset.items():
-        if not draft.closes:
+        if not draft.items.closes:
             return
         for greek, value, bands in (
             ("gamma", net.gamma, policy.gamma_band),
@@ -268,17 +118,19 @@ def _add_margin_rows(draft: _Draft) -> None:
     ask, policy = draft.ask, draft.ask.policy
     guard, target = policy.guard_distance, float(policy.target_distance)
     release = float(policy.release_distance)
-    takers = {take.account.key for take in draft.takes}
-    payers = {pay.account.key for pay in draft.pays}
+    takers = {take.account.key for take in draft.items.takes}
+    payers = {pay.account.key for pay in draft.items.pays}
     order = _nearest_first(ask)
     for account in ask.snapshot.margins:
         key = account.key
         is_needy = key in ask.needy
-        if not (key in draft.shaped or key in payers or key in takers or (is_needy and ask.with_margin)):
+        if not (
+            key in draft.items.shaped or key in payers or key in takers or (is_needy and ask.with_margin)
+        ):
             continue
         weight = token_price(account, ask.assessment.spot)
         limit = f"margin floor {key}"
-        deals = [deal for deal in draft.deals if touches(account, deal.offer)]
+        deals = [deal for deal in draft.items.deals if touches(account, deal.offer)]
         for point in _points(draft, account, guard, draft.extra.get(key, ())):
             start = to_float(point.start_wad)
             if is_needy and not ask.with_margin:
@@ -295,7 +147,7 @@ def _add_margin_rows(draft: _Draft) -> None:
                 start = to_float(point.start_wad)
                 price = TARGET_PRICE * weight
                 draft.rows.append(Row(point.measure, start, 0.0, price=price, only_if=f"pay {key}"))
-        if key in takers and key in draft.shaped:
+        if key in takers and key in draft.items.shaped:
             for point in _points(draft, account, release, ()):
                 start = to_float(point.start_wad)
                 draft.rows.append(
@@ -317,7 +169,7 @@ def _nearest_first(ask: Ask) -> list[str]:
 def _points(draft: _Draft, account: MarginAccount, distance: float, extra: Sequence[int]) -> list[Point]:
     """The measures of an account at ``distance``: point by point where its shape can change."""
     ask, key = draft.ask, account.key
-    if key not in draft.shaped:
+    if key not in draft.items.shaped:
         measure = f"{key} within {distance}"
         known = next((p for p in draft.points if p.measure == measure), None)
         if known is not None:
@@ -336,14 +188,16 @@ def _add_need_rows(draft: _Draft) -> dict[str, str]:
     """Free collateral of each margined venue that trades; the measure by venue."""
     ask = draft.ask
     needs: dict[str, str] = {}
-    for venue in dict.fromkeys(deal.offer.venue for deal in draft.deals if deal.offer.cash_token is None):
+    for venue in dict.fromkeys(
+        deal.offer.venue for deal in draft.items.deals if deal.offer.cash_token is None
+    ):
         free_wad = sum(max(0, a.removable_wad) for a in ask.snapshot.margins if a.venue == venue)
         most_wad = sum(
             ask.curves.need_wad(deal.offer, deal.sign * deal.cap_wad)
-            for deal in draft.deals
+            for deal in draft.items.deals
             if deal.offer.venue == venue
         )
-        takes = any(take.account.venue == venue for take in draft.takes)
+        takes = any(take.account.venue == venue for take in draft.items.takes)
         if most_wad > free_wad or (takes and most_wad > 0):
             needs[venue] = f"free {venue}"
             draft.rows.append(Row(needs[venue], to_float(free_wad), 0.0, limit=f"initial margin {venue}"))
@@ -355,11 +209,13 @@ def _add_wallet_rows(draft: _Draft) -> dict[Address, tuple[str, ...]]:
     ask, policy = draft.ask, draft.ask.policy
     symbols = {a.collateral_token.address: a.collateral_token.symbol for a in ask.snapshot.margins}
     symbols |= {amount.token.address: amount.token.symbol for amount in ask.snapshot.wallet.balances}
-    tokens = [pay.account.collateral_token.address for pay in draft.pays]
-    tokens += [take.account.collateral_token.address for take in draft.takes]
+    tokens = [pay.account.collateral_token.address for pay in draft.items.pays]
+    tokens += [take.account.collateral_token.address for take in draft.items.takes]
     if ask.treasury.quote is not None:
         tokens.append(ask.treasury.quote)
-    tokens += [t for d in draft.deals if (t := ask.treasury.asset_tokens.get(d.offer.asset)) is not None]
+    tokens += [
+        t for d in draft.items.deals if (t := ask.treasury.asset_tokens.get(d.offer.asset)) is not None
+    ]
     measures: dict[Address, tuple[str, ...]] = {}
     for token in dict.fromkeys(tokens):
         symbol = symbols.get(token, token)

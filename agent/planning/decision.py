@@ -9,8 +9,8 @@ from agent.market.intent import Action, AddCollateral, Reduce, RemoveCollateral,
 from agent.market.margin import MarginAccount
 from agent.planning.allocation import Fill
 from agent.planning.ask import Ask
-from agent.planning.blueprint import Blueprint, Stage
-from agent.planning.menu import (
+from agent.planning.blueprint import Blueprint
+from agent.planning.item import (
     Close,
     Deal,
     Pay,
@@ -21,6 +21,7 @@ from agent.planning.menu import (
     is_tradable,
     touches,
 )
+from agent.planning.listing import Stage
 from agent.values.address import Address
 from agent.values.fixed import from_float, mul_div_down, mul_down, mul_up, to_float
 

@@ -14,7 +14,7 @@ from agent.market.offer import LottedOffer, Offer
 from agent.planning.allocation import Fill, allocate
 from agent.planning.ask import Ask
 from agent.planning.decision import Decision
-from agent.planning.menu import is_tradable, touches
+from agent.planning.item import is_tradable, touches
 from agent.planning.treasury import Funding, Treasury, fund
 from agent.values.fixed import WAD, decimal, to_float
 

@@ -1,183 +1,20 @@
-"""What can be done about a book, as choices of the optimiser: trades, collateral moves, closes."""
+"""The items as choices of the optimiser: what each costs and what it changes, along its size."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TypeGuard
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
-from agent.market.instrument import Option
-from agent.market.margin import CollateralKind, MarginAccount, ReducibleAccount, TradableAccount
-from agent.market.offer import LottedOffer, Offer
-from agent.market.position import Position
-from agent.planning.carry import Expected, carry_per_unit
+from agent.market.margin import MarginAccount
+from agent.market.offer import LottedOffer
+from agent.planning.curve import Curves
+from agent.planning.item import Close, Deal, Pay, Take, close_bill_wad, is_reducible, is_tradable, touches
 from agent.planning.policy import Policy
 from agent.planning.problem import Choice
-from agent.planning.safety import Ledger, slack_wad
-from agent.values.fixed import BPS, from_float, mul_up, ratio_up, to_float
+from agent.planning.safety import slack_wad
+from agent.values.fixed import BPS, from_float, mul_up, to_float
 
-SHARES = (
-    1,
-    4,
-    8,
-    12,
-    16,
-    24,
-    32,
-    40,
-    48,
-    56,
-    63,
-    64,
-)  # sixty-fourths of a size at which a curve is looked at first
-LADDER = 24  # up to so many lots a curve is looked at on every one
 MOVE_PRICE = 1e-7  # of what is moved: breaks ties, so that no more is moved than is of use
-
-
-@dataclass(frozen=True, slots=True)
-class Deal:
-    """A trade on ``offer``: up to ``cap_wad`` on the side of ``sign``. ``is_reducing``: of a position there
-    is, never beyond it. ``is_urgent``: with the slippage of a delta outside its band.
-    """
-
-    offer: Offer
-    sign: int
-    cap_wad: int
-    reach_wad: int
-    is_urgent: bool
-    is_reducing: bool = False
-
-    @property
-    def name(self) -> str:
-        side = "reduce" if self.is_reducing else "buy" if self.sign > 0 else "sell"
-        return f"{self.offer.market} {side}"
-
-    @property
-    def lot_wad(self) -> int:
-        return self.offer.lot_wad if isinstance(self.offer, LottedOffer) else 0
-
-    @property
-    def is_laddered(self) -> bool:
-        """Whether its curve is known at every size there is."""
-        return self.lot_wad > 0 and self.cap_wad // self.lot_wad <= LADDER
-
-
-@dataclass(frozen=True, slots=True)
-class Pay:
-    """Collateral from the wallet into ``account``."""
-
-    account: MarginAccount
-    most_wad: int
-
-    @property
-    def name(self) -> str:
-        return f"pay {self.account.key}"
-
-
-@dataclass(frozen=True, slots=True)
-class Take:
-    """Idle collateral out of ``account`` into the wallet, up to ``cap_wad``."""
-
-    account: MarginAccount
-    cap_wad: int
-
-    @property
-    def name(self) -> str:
-        return f"take {self.account.key}"
-
-
-@dataclass(frozen=True, slots=True)
-class Close:
-    """An option position bought or sold back: all of it, or up to three quarters. ``account``: its own."""
-
-    position: Position
-    account: MarginAccount | None
-    is_whole: bool
-
-    @property
-    def name(self) -> str:
-        return f"{'close' if self.is_whole else 'trim'} {self.position.key}"
-
-
-Item = Deal | Pay | Take | Close
-
-
-@dataclass(slots=True)
-class Curves:
-    """What offers and accounts said, so that nobody is asked twice; and where curves are looked at."""
-
-    policy: Policy
-    expected: Expected | None
-    costs: dict[tuple[str, int], int] = field(default_factory=dict)
-    needs: dict[tuple[str, int], int] = field(default_factory=dict)
-    ledger: Ledger = field(default_factory=Ledger)
-    sizes: dict[str, list[int]] = field(default_factory=dict)
-    slacks: dict[tuple[str, str, int, int], int] = field(default_factory=dict)
-
-    def cost_wad(self, offer: Offer, size_wad: int) -> int:
-        """Fee and impact of a signed size, exactly as the offer says."""
-        key = (str(offer.market), size_wad)
-        if key not in self.costs:
-            self.costs[key] = offer.cost_wad(size_wad)
-        return self.costs[key]
-
-    def need_wad(self, offer: Offer, size_wad: int) -> int:
-        """The free collateral a signed size takes up."""
-        key = (str(offer.market), size_wad)
-        if key not in self.needs:
-            self.needs[key] = offer.margin_need_wad(size_wad)
-        return self.needs[key]
-
-    def carry(self, offer: Offer, sign: int) -> float:
-        """Quote per unit on the side of ``sign`` that the policy reckons with."""
-        return carry_per_unit(offer, sign, self.policy, self.expected)
-
-    def points(self, deal: Deal) -> list[int]:
-        """The sizes a deal's curve is known at, rising, without 0."""
-        found = self.sizes.get(deal.name)
-        if found is None or found[-1] != deal.cap_wad:
-            lot = deal.lot_wad
-            if deal.is_laddered:
-                found = [lot * n for n in range(1, deal.cap_wad // lot + 1)]
-            else:
-                shares = (deal.cap_wad * share // 64 for share in SHARES)
-                found = sorted({max(lot, size // lot * lot) if lot else size for size in shares} - {0})
-            self.sizes[deal.name] = found
-        return found
-
-    def look(self, deal: Deal, size_wad: int) -> None:
-        """Look at one more size of a curve, and ever nearer to it on both sides."""
-        found = self.points(deal)
-        lot = deal.lot_wad or 1
-        low = max((size for size in found if size < size_wad), default=0)
-        high = min((size for size in found if size > size_wad), default=size_wad)
-        more = {size_wad}
-        for part in (2, 4, 8):
-            more |= {size_wad - (size_wad - low) // part, size_wad + (high - size_wad) // part}
-        apart = deal.cap_wad // 10**6  # nearer points would tell floats nothing
-        for size in sorted(size // lot * lot for size in more):
-            if apart < size <= deal.cap_wad and all(abs(size - other) > apart for other in found):
-                found.append(size)
-        found.sort()
-
-    def deal_limit_wad(self, deal: Deal, size_wad: int) -> int:
-        """The limit price of ``size_wad`` (without its sign) of a deal."""
-        return self.limit_price_wad(deal.offer, deal.sign * size_wad, is_urgent=deal.is_urgent)
-
-    def limit_price_wad(self, offer: Offer, size_wad: int, *, is_urgent: bool) -> int:
-        """The worst average price, fees in, that the trade is sent with."""
-        per_unit_wad = ratio_up(self.cost_wad(offer, size_wad), abs(size_wad))
-        average_wad = offer.price_wad + (per_unit_wad if size_wad > 0 else -per_unit_wad)
-        return self.policy.worse_price_wad(average_wad, size_wad, is_urgent=is_urgent)
-
-    def traded_slack_wad(self, account: TradableAccount, deal: Deal, size_wad: int, ratio: int) -> int:
-        """Slack of ``account`` at ``ratio`` after ``size_wad`` (without its sign) at the limit price."""
-        key = (account.key, deal.name, size_wad, ratio)
-        if key not in self.slacks:
-            price_wad = self.deal_limit_wad(deal, size_wad)
-            after = account.traded(deal.offer.market, deal.sign * size_wad, price_wad)
-            self.slacks[key] = slack_wad(after, ratio)
-        return self.slacks[key]
 
 
 @dataclass(frozen=True, slots=True)
@@ -354,38 +191,3 @@ def close_choice(
         effects=effects,
         once=once,
     )
-
-
-def close_bill_wad(position: Position, size_wad: int, policy: Policy) -> int:
-    """The most that closing ``size_wad`` of it may cost."""
-    return mul_up(size_wad, position.mark_wad) * (BPS + policy.close_premium_bps) // BPS
-
-
-def touches(account: MarginAccount, offer: Offer) -> bool:
-    """Whether a trade on ``offer`` changes the account."""
-    return account.venue == offer.venue and is_tradable(account) and offer.market in account.prices
-
-
-def is_tradable(account: MarginAccount) -> TypeGuard[TradableAccount]:
-    """As isinstance says, which is slow for a protocol and asked thousands of times."""
-    return hasattr(type(account), "traded")
-
-
-def is_reducible(account: MarginAccount) -> TypeGuard[ReducibleAccount]:
-    """As isinstance says."""
-    return hasattr(type(account), "reduced")
-
-
-def closable(positions: Sequence[Position], venues: Sequence[str]) -> list[Position]:
-    """The option positions a venue could close."""
-    return [p for p in positions if isinstance(p.instrument, Option) and p.venue in venues and p.size_wad]
-
-
-def is_quote(account: MarginAccount) -> bool:
-    """Whether its collateral is cash."""
-    return account.collateral_kind is CollateralKind.QUOTE
-
-
-def token_price(account: MarginAccount, spot: Mapping[str, float]) -> float:
-    """Quote per unit of the account's collateral."""
-    return 1.0 if is_quote(account) else spot.get(account.asset, 0.0)

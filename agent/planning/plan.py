@@ -138,7 +138,7 @@ def _draft(ask: Ask, moves: Moves, watch: Watch) -> tuple[_Draft, Decision, Foun
         ask.assessment,
         ask.policy,
         moves,
-        saves_margin=bool(made.pays or made.reductions) and ask.with_margin,
+        saves_margin=bool(made.pays) or (bool(made.reductions) and bool(ask.needy)),
         restores_band=made.is_urgent,
         about_margin=ask.with_margin,
     )

@@ -17,8 +17,9 @@ from agent.market.snapshot import Snapshot
 from agent.planning import allocator
 from agent.planning.allocator import Found, Watch, explain, find
 from agent.planning.ask import Ask, ask, curves_of, needy_accounts
-from agent.planning.blueprint import TARGET_PRICE, Stage, blueprint
+from agent.planning.blueprint import TARGET_PRICE, blueprint
 from agent.planning.carry import CarryTrail, Expected, carry_per_unit
+from agent.planning.listing import Stage
 from agent.planning.menu import MOVE_PRICE
 from agent.planning.optimum import Optimum, Trouble, solve
 from agent.planning.plan import Plan, plan
