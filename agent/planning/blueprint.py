@@ -18,7 +18,8 @@ from agent.values.fixed import to_float
 TARGET_PRICE = 0.005  # quote per quote that an account which is paid into stays below its target
 FLOOR_PRICE = 1.0  # quote per quote below its floor, where not all floors can be kept; more for the nearest
 BAND_PRICE = 0.2  # of the asset's price, per unit outside the band, where not all limits can be kept
-SAFE = 1 - 2e-7  # of a wallet is shown to the solver, whose rows may be off by half of that
+SLIVER = 3e-7  # of an account's collateral: what a row at its floor is shown less of
+SAFE = 1 - 2e-6  # of a wallet is shown to the solver, whose rows may be off by a part of that
 
 
 @dataclass(slots=True)
@@ -132,7 +133,7 @@ def _add_margin_rows(draft: _Draft) -> None:
         limit = f"margin floor {key}"
         deals = [deal for deal in draft.items.deals if touches(account, deal.offer)]
         for point in _points(draft, account, guard, draft.extra.get(key, ())):
-            start = to_float(point.start_wad)
+            start = _shown(point)
             if is_needy and not ask.with_margin:
                 draft.rows += [Row(point.measure, start, 0.0, limit=limit, only_if=d.name) for d in deals]
             elif is_needy and draft.stage is Stage.ELASTIC:
@@ -153,6 +154,13 @@ def _add_margin_rows(draft: _Draft) -> None:
                 draft.rows.append(
                     Row(point.measure, start, 0.0, limit=f"idle collateral {key}", only_if=f"take {key}")
                 )
+
+
+def _shown(point: Point) -> float:
+    """What an account has left, less what the solver's rows may be off by; what it has is not made a lack."""
+    left = to_float(point.start_wad)
+    less = left - SLIVER * (to_float(abs(point.account.collateral_wad)) + abs(left))
+    return max(0.0, less) if left >= 0 else less
 
 
 def _nearest_first(ask: Ask) -> list[str]:

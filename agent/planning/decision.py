@@ -25,7 +25,9 @@ from agent.planning.listing import Stage
 from agent.values.address import Address
 from agent.values.fixed import from_float, mul_div_down, mul_down, mul_up, to_float
 
-NEAR = 1e-6  # of a size: nearer than that, the float meant the round number beside it
+NEAR = 4e-6  # of a size: nearer than that, the float meant the round number beside it
+TINY = 1e-12
+UP = 5e-7  # of a partial close is closed on top: the solver's rows may be off by a part of that
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +137,7 @@ def _brings_wad(ask: Ask, close: Close) -> int:
 def _close(ask: Ask, done: Exact, close: Close, size: float, budget: dict[Address, int]) -> None:
     position = close.position
     held_wad = abs(position.size_wad)
-    size_wad = held_wad if close.is_whole else min(held_wad, from_float(size * (1 + 1e-12)) + 1)
+    size_wad = held_wad if close.is_whole else min(held_wad, from_float(size * (1 + UP)) + 1)
     bill_wad = close_bill_wad(position, size_wad, ask.policy)
     done.reductions.append(Reduce(position.venue, position.key, size_wad, bill_wad))
     asset = position.instrument.asset
@@ -164,7 +166,7 @@ def _signed(ask: Ask, done: Exact, deals: Sequence[tuple[Deal, float]]) -> list[
             size_wad = round(size / to_float(deal.lot_wad)) * deal.lot_wad
         else:
             size_wad = from_float(size)
-            if abs(size_wad - deal.cap_wad) <= NEAR**2 * deal.cap_wad:
+            if abs(size_wad - deal.cap_wad) <= TINY * deal.cap_wad:
                 size_wad = deal.cap_wad
         found.append((deal, deal.sign * min(size_wad, deal.cap_wad)))
     for asset in ask.due:
