@@ -4,14 +4,15 @@
 PYTHON ?= python3
 SEED ?= 7
 FAULTS ?= 2000
+ACCOUNTS ?= 1000
 BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 
-.PHONY: demo test check chaos setup contracts wheel clean help
+.PHONY: demo test check chaos flips setup contracts wheel clean help
 
 help:
-	@sed -n 's/^# *//p' Makefile | head -4; echo; echo "targets: demo test check chaos setup contracts wheel clean"
+	@sed -n 's/^# *//p' Makefile | head -4; echo; echo "targets: demo test check chaos flips setup contracts wheel clean"
 
 demo: setup
 	$(BIN)/evenkeel demo --seed $(SEED) --out out/demo
@@ -21,6 +22,9 @@ test: setup
 
 chaos: setup
 	$(BIN)/python -m tests.chaos --seed $(SEED) --faults $(FAULTS) --out out/chaos
+
+flips: setup
+	$(BIN)/python -m tests.flips --seed $(SEED) --accounts $(ACCOUNTS) --out out/flips
 
 check: setup
 	$(BIN)/python -m scripts.front check -- sh -c '$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports'

@@ -24,6 +24,8 @@
     |   |-- BalanceTooLow       the sender cannot pay for the transaction
     |   |-- PlanExpired         the plan's deadline has passed
     |   |-- PlanInfeasible      no plan keeps every limit; names those in conflict
+    |   |-- VolQuoteInvalid     a volatility quote cannot be true
+    |   |-- VolOutOfRange       no volatility is quoted near there
     |   `-- LaneBusy            the account already has a transaction in flight
     |-- Untrusted       halt and page; what we were told cannot be true
     |   |-- RpcRejected         the node answered a well-formed request with an error
@@ -41,6 +43,8 @@
         |-- AddressMalformed    a text is not an address
         |-- KeyUnreadable       a key or password file is missing, too open, or wrong
         |-- VenueUnknown        no such venue
+        |-- ScenarioUnknown     no such scenario
+        |-- CorrelationInvalid  correlations that no assets can have
         |-- AccountEmpty        the account holds no position on any venue
         |-- JournalLocked       another process already runs on this journal
         |-- LibraryMissing      an optional Python package is not installed
@@ -66,6 +70,10 @@ class EvenkeelError(Exception):
         self.fields: dict[str, object] = fields
         super().__init__(self.message)
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """Fields travel between processes, as they do between threads."""
+        return _again, (type(self), self.fields)
+
     @property
     def message(self) -> str:
         """What happened and where, followed by the fix."""
@@ -83,6 +91,10 @@ class EvenkeelError(Exception):
     def code(self) -> str:
         """The class name: the stable machine-readable name of the error."""
         return type(self).__name__
+
+
+def _again(kind: type[EvenkeelError], fields: dict[str, object]) -> EvenkeelError:
+    return kind(**fields)
 
 
 # --- first level: what the caller does -------------------------------------------------------------
@@ -232,6 +244,16 @@ class PlanInfeasible(Refused):
     fix = "Add collateral to the account, or loosen one of the limits named."
 
 
+class VolQuoteInvalid(Refused):
+    template = "The volatility quote {quote} cannot be used: {reason}."
+    fix = "Leave it out, or look at what the venue says there."
+
+
+class VolOutOfRange(Refused):
+    template = "No volatility is quoted for strike {strike} and expiry {expiry_s}: {reason}."
+    fix = "Ask within what is quoted, or for what is flagged as extrapolated."
+
+
 class LaneBusy(Refused):
     template = "{address} already has a transaction in flight (nonce {nonce}, intent {intent_id})."
     fix = "A delegated account sends one transaction at a time; it will be replaced or awaited."
@@ -308,6 +330,16 @@ class KeyUnreadable(Misconfigured):
 
 class VenueUnknown(Misconfigured):
     template = "There is no venue {name!r}; known are: {known}."
+
+
+class ScenarioUnknown(Misconfigured):
+    template = "There is no scenario {name!r} for this book; known are: {known}."
+    fix = "See `evenkeel stress --list`."
+
+
+class CorrelationInvalid(Misconfigured):
+    template = "The correlation of {what} cannot be used: {reason}."
+    fix = "Give correlations between -1 and 1 that belong to one positive semi-definite matrix."
 
 
 class AccountEmpty(Misconfigured):

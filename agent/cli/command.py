@@ -181,10 +181,53 @@ def positions(config: ConfigOption = None, set_: SetOption = None, as_json: Json
 
 @app.command()
 def risk(config: ConfigOption = None, set_: SetOption = None, as_json: JsonOption = False) -> None:
-    """Health, flip prices and distance to liquidation of every account; the book's Greeks; limits."""
-    from agent.cli import keep
+    """What moves the book, what would liquidate it and why, what the agent would do and at what cost."""
+    from agent.cli import risk as explained
 
-    keep.risk(_config(config, set_), as_json=as_json)
+    explained.risk(_config(config, set_), as_json=as_json)
+
+
+@app.command()
+def stress(
+    config: ConfigOption = None,
+    set_: SetOption = None,
+    spot: Annotated[
+        str, typer.Option(help="moves of the grid's prices, percent")
+    ] = "-40,-30,-20,-10,0,10,20,30,40",
+    vol: Annotated[str, typer.Option(help="relative moves of its volatility, percent")] = "-30,0,50,100",
+    hours: Annotated[str, typer.Option(help="times of its sheets, hours")] = "0,24",
+    scenario: Annotated[list[str] | None, typer.Option(help="only this one; as often as wanted")] = None,
+    vol_per_fall: Annotated[
+        float,
+        typer.Option("--vol-per-fall", min=0, max=10, help="rise of volatility per unit of a day's fall"),
+    ] = 2.0,
+    draws: Annotated[int, typer.Option(min=0, max=1_000_000, help="drawn moves, 0 for none")] = 10_000,
+    horizon: Annotated[float, typer.Option(min=0.1, max=8760, help="hours of a drawn move")] = 24.0,
+    seed: Annotated[int, typer.Option(min=0, help="of the drawn moves")] = 7,
+    html: Annotated[Path | None, typer.Option(help="also write the page here", show_default=False)] = None,
+    list_: Annotated[
+        bool, typer.Option("--list", help="name the scenarios and their sources, and stop")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """The book under named days, events, drawn moves and a grid of spot by volatility. Sends nothing."""
+    from agent.cli import stress as stressed
+
+    if list_:
+        stressed.listed(as_json=as_json)
+        return
+    wish = stressed.Wish(
+        spot_moves=stressed.numbers(spot, "--spot", -100.0),
+        vol_moves=stressed.numbers(vol, "--vol", -100.0),
+        hours=stressed.numbers(hours, "--hours", 0.0, scale=1.0),
+        scenarios=tuple(dict.fromkeys(scenario or ())),
+        vol_per_fall=vol_per_fall,
+        draws=draws,
+        horizon_h=horizon,
+        seed=seed,
+        html=html,
+    )
+    stressed.stress(_config(config, set_), wish, as_json=as_json)
 
 
 @app.command()

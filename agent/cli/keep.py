@@ -101,16 +101,6 @@ def positions(config: Config, *, as_json: bool) -> None:
     show(as_json, lambda: snapshot_json(snapshot), lambda: positions_table(snapshot))
 
 
-def risk(config: Config, *, as_json: bool) -> None:
-    """Every account's distance to liquidation, the book's Greeks, the limits."""
-    _speak(config, as_json=as_json)
-    desk, block = assembly.dry_desk(config)
-    snapshot = desk.eye.see(desk.account, block)
-    require_positions(desk, snapshot)
-    assessment = assess(snapshot, desk.bounds)
-    show(as_json, lambda: assessment_json(assessment), lambda: assessment_table(assessment))
-
-
 def plan(config: Config, *, as_json: bool) -> None:
     """The plans of one dry cycle; the first that the chain would take is simulated and shown."""
     _speak(config, as_json=as_json)

@@ -27,13 +27,13 @@ def positions_table(snapshot: Snapshot) -> Grid:
         grid.add(
             p.key,
             _instrument_text(p),
-            _number(to_float(p.size_wad)),
-            _number(to_float(p.mark_wad)),
-            _number(to_float(p.value_wad)),
-            _number(p.greeks.delta, 4),
-            _number(p.greeks.gamma, 6),
-            _number(p.greeks.vega),
-            _number(p.greeks.theta),
+            number(to_float(p.size_wad)),
+            number(to_float(p.mark_wad)),
+            number(to_float(p.value_wad)),
+            number(p.greeks.delta, 4),
+            number(p.greeks.gamma, 6),
+            number(p.greeks.vega),
+            number(p.greeks.theta),
         )
     return grid
 
@@ -43,30 +43,30 @@ def assessment_table(assessment: Assessment) -> Group:
     names = ("account", "equity", "required", "health", "flips at", "distance", "hours", "because")
     accounts = Grid(*names, expendable=("hours", "required", "equity", "because", "flips at"))
     for risk in assessment.accounts:
-        flips = " / ".join(_number(to_float(f.price_wad)) for f in (risk.down, risk.up) if f is not None)
+        flips = " / ".join(number(to_float(f.price_wad)) for f in (risk.down, risk.up) if f is not None)
         accounts.add(
             risk.key,
-            _number(to_float(risk.equity_wad)),
-            _number(to_float(risk.requirement_wad)),
-            _number(risk.health),
+            number(to_float(risk.equity_wad)),
+            number(to_float(risk.requirement_wad)),
+            number(risk.health),
             flips or "never",
-            _percent(risk.distance),
-            "-" if finite(risk.hours_to_liquidation) is None else _number(risk.hours_to_liquidation or 0, 1),
+            percent(risk.distance),
+            "-" if finite(risk.hours_to_liquidation) is None else number(risk.hours_to_liquidation or 0, 1),
             risk.binding,
         )
     book = Grid("asset", "net delta", "gamma", "vega", "theta", expendable=("gamma", "theta", "vega"))
     for asset, greeks in assessment.by_asset.items():
         book.add(
             asset,
-            _number(greeks.delta, 4),
-            _number(greeks.gamma, 6),
-            _number(greeks.vega),
-            _number(greeks.theta),
+            number(greeks.delta, 4),
+            number(greeks.gamma, 6),
+            number(greeks.vega),
+            number(greeks.theta),
         )
     limits = Grid("limit", "value", "bound", "")
     for limit in assessment.limits:
         state = Text("BREACHED", style="bold red") if limit.breached else Text("ok", style="green")
-        limits.add(limit.name, _number(limit.value, 4), _number(limit.bound, 4), state)
+        limits.add(limit.name, number(limit.value, 4), number(limit.bound, 4), state)
     return Group(accounts, book, limits)
 
 
@@ -81,14 +81,14 @@ def no_plan_text(assessment: Assessment) -> Text:
 def plan_table(plan: Plan) -> Group:
     """One plan, and why."""
     grid = Grid("leg", "venue", "what", "bound")
-    for number, action in enumerate(plan.actions, 1):
-        grid.add(str(number), action.venue, *_action_text(action))
+    for leg, action in enumerate(plan.actions, 1):
+        grid.add(str(leg), action.venue, *_action_text(action))
     lines = [f"because {reason}" for reason in plan.reasons] + [f"cannot restore: {u}" for u in plan.unmet]
     lines.append(f"intent {plan.intent_id}")
     lines.append(f"checks before: {', '.join(c.name for c in plan.pre) or 'none'}")
     lines.append(f"checks after: {', '.join(c.name for c in plan.post) or 'none'}")
-    after = ", ".join(f"{asset} {_number(to_float(wad), 4)}" for asset, wad in plan.delta_after_wad.items())
-    lines.append(f"net delta after: {after}; expected cost {_number(to_float(plan.cost_wad))}")
+    after = ", ".join(f"{asset} {number(to_float(wad), 4)}" for asset, wad in plan.delta_after_wad.items())
+    lines.append(f"net delta after: {after}; expected cost {number(to_float(plan.cost_wad))}")
     return Group(grid, Text("\n".join(lines)))
 
 
@@ -112,16 +112,16 @@ def _action_text(action: Action) -> tuple[str, str]:
     if isinstance(action, Trade):
         verb = "buy" if action.size_wad > 0 else "sell"
         return (
-            f"{verb} {_number(abs(to_float(action.size_wad)), 4)} on {action.market}",
-            f"at {_number(to_float(action.limit_price_wad))} or better",
+            f"{verb} {number(abs(to_float(action.size_wad)), 4)} on {action.market}",
+            f"at {number(to_float(action.limit_price_wad))} or better",
         )
     if isinstance(action, AddCollateral):
-        return f"pay {_number(to_float(action.amount_wad))} into {action.key}", ""
+        return f"pay {number(to_float(action.amount_wad))} into {action.key}", ""
     if isinstance(action, RemoveCollateral):
-        return f"take {_number(to_float(action.amount_wad))} out of {action.key}", ""
+        return f"take {number(to_float(action.amount_wad))} out of {action.key}", ""
     return (
-        f"close {_number(to_float(action.size_wad), 4)} of {action.key}",
-        f"for {_number(to_float(action.max_cost_wad))} at most",
+        f"close {number(to_float(action.size_wad), 4)} of {action.key}",
+        f"for {number(to_float(action.max_cost_wad))} at most",
     )
 
 
@@ -138,9 +138,11 @@ def _brief(price: float) -> str:
     return f"{price:.0f}" if price >= 1000 else f"{price:.4g}"
 
 
-def _number(value: float, digits: int = 2) -> str:
+def number(value: float, digits: int = 2) -> str:
+    """With thousands apart."""
     return f"{value:,.{digits}f}" if math.isfinite(value) else "inf"
 
 
-def _percent(value: float | None) -> str:
+def percent(value: float | None) -> str:
+    """Of a share."""
     return "-" if value is None or not math.isfinite(value) else f"{value:.2%}"

@@ -18,7 +18,7 @@ FIT = """(() => {
   fit();
 })();"""
 
-PAGE = """<!doctype html>
+HEAD = """<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
@@ -62,7 +62,11 @@ footer {{ color: var(--soft); font-size: 13px; max-width: 80ch; }}
 </head>
 <body>
 <main>
-<h1>{title}</h1>
+"""
+
+PAGE = (
+    HEAD
+    + """<h1>{title}</h1>
 <p class="subtitle">{subtitle}</p>
 <p class="verdict">{head}</p>
 <section class="card" aria-label="Figures of both runs">
@@ -89,3 +93,4 @@ is the relative move of the price to where the protocol itself would liquidate t
 </body>
 </html>
 """
+)

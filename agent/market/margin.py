@@ -10,6 +10,7 @@ from agent.values.address import MarketId
 from agent.values.amount import Token
 
 Prices = Mapping[MarketId, int]  # the venue's own price of each market, wad
+Betas = Mapping[MarketId, int]  # how much of a move each market makes, wad: 1e18 moves one for one
 
 
 class CollateralKind(Enum):
@@ -85,6 +86,65 @@ class MarginAccount(Protocol):
 
     def binding(self, prices: Prices, at_s: int) -> str:
         """The name of the term that rules the requirement there ("maintenance", "static floor", ...)."""
+        ...
+
+
+@runtime_checkable
+class ShapedAccount(MarginAccount, Protocol):
+    """A margin account that knows the shape of its headroom (equity minus requirement), which is what makes
+    a search for its first flip exact instead of as fine as its grid. Roundings to the last units of the
+    token are left out of both statements: an account worth less than one may flip at every rounding.
+    """
+
+    def bends(self, betas: Betas) -> tuple[int, ...]:
+        """For the joint move in which market i goes to ``price_i * (1 + beta_i * (ratio - 1))``: the ratios
+        (wad, > 0, ascending) between which headroom is concave or monotone. Below, between and above all
+        of them it then has its least value at an end. Empty: it is so everywhere.
+        """
+        ...
+
+    def foresight_s(self, prices: Prices, at_s: int) -> int:
+        """How many seconds one look sees ahead, at standing prices: if the account is liquidatable at any
+        time up to then, it still is at the end. 0 or more.
+        """
+        ...
+
+
+@runtime_checkable
+class WeightedAccount(MarginAccount, Protocol):
+    """A margin account whose prices do not all make the same move."""
+
+    @property
+    def betas(self) -> Betas:
+        """How much of a joint move each of its prices makes, unless the asker says otherwise."""
+        ...
+
+
+@runtime_checkable
+class AccruingAccount(MarginAccount, Protocol):
+    """A margin account that pays or earns by the second."""
+
+    def accrued_wad(self, at_s: int) -> Mapping[str, int]:
+        """What has accrued against the account until ``at_s``, by the name of the term ("funding"); negative
+        is earned. In units of the collateral.
+        """
+        ...
+
+
+@runtime_checkable
+class CuttableAccount(MarginAccount, Protocol):
+    """A margin account whose positions can be made smaller."""
+
+    def size_wad(self, market: MarketId) -> int:
+        """The signed size held in ``market``."""
+        ...
+
+    def cut(self, market: MarketId, size_wad: int) -> MarginAccount:
+        """The account after ``size_wad`` (> 0, at most what is held) is closed at the mark, fees apart.
+
+        A perpetual's profit and loss stay in the account; what an option's closing costs is paid from
+        outside, and its collateral stays.
+        """
         ...
 
 

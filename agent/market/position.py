@@ -13,12 +13,17 @@ class Greeks:
 
     delta: units of the asset (quote per 1 of price). gamma: change of delta per 1 of price.
     vega: quote per 1.00 of volatility. theta: quote per day of time passing.
+    rho: quote per 1.00 of the interest rate. vanna: delta per 1.00 of volatility.
+    volga: vega per 1.00 of volatility.
     """
 
     delta: float = 0.0
     gamma: float = 0.0
     vega: float = 0.0
     theta: float = 0.0
+    rho: float = 0.0
+    vanna: float = 0.0
+    volga: float = 0.0
 
     def __add__(self, other: Greeks) -> Greeks:
         return Greeks(
@@ -26,6 +31,21 @@ class Greeks:
             self.gamma + other.gamma,
             self.vega + other.vega,
             self.theta + other.theta,
+            self.rho + other.rho,
+            self.vanna + other.vanna,
+            self.volga + other.volga,
+        )
+
+    def scaled(self, size: float) -> Greeks:
+        """Of a holding ``size`` times as large; below zero, of the other side."""
+        return Greeks(
+            self.delta * size,
+            self.gamma * size,
+            self.vega * size,
+            self.theta * size,
+            self.rho * size,
+            self.vanna * size,
+            self.volga * size,
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import fields
 from datetime import UTC, datetime
 
 from agent.market.instrument import LiquidityRange, Option, Perpetual
@@ -11,6 +12,7 @@ from agent.market.position import Greeks, Position
 from agent.market.snapshot import Snapshot
 from agent.planning.plan import Plan
 from agent.risk.assessment import AccountRisk, Assessment
+from agent.risk.explanation import Case, Explanation
 from agent.risk.liquidation import Flip
 from agent.values.fixed import decimal
 
@@ -67,8 +69,8 @@ def position_json(position: Position) -> Json:
 
 
 def greeks_json(greeks: Greeks) -> Json:
-    """delta in asset units, gamma per 1 of price, vega per 1.00 of vol, theta per day."""
-    return {"delta": greeks.delta, "gamma": greeks.gamma, "vega": greeks.vega, "theta": greeks.theta}
+    """Units as in ``Greeks``."""
+    return {field.name: getattr(greeks, field.name) for field in fields(greeks)}
 
 
 def instrument_text(position: Position) -> str:
@@ -111,6 +113,41 @@ def account_json(risk: AccountRisk) -> Json:
         "up": flip_json(risk.up),
         "hours_to_liquidation": finite(risk.hours_to_liquidation),
         "binding": risk.binding,
+    }
+
+
+def explanation_json(told: Explanation) -> Json:
+    """What moves the book, what would liquidate it, what would help. Money in quote."""
+    return {
+        "target_distance": told.target,
+        "drivers": [
+            {
+                "key": driver.key,
+                "asset": driver.asset,
+                "price_up_1_percent": driver.up,
+                "price_down_1_percent": driver.down,
+                "vol_up_1_point": driver.vol_point,
+                "decay_per_day": driver.decay,
+                "funding_per_day": driver.funding,
+            }
+            for driver in told.drivers
+        ],
+        "accounts": [_case_json(case) for case in told.cases],
+    }
+
+
+def _case_json(case: Case) -> Json:
+    return {
+        "key": case.key,
+        "flips": [{"market": flip.market, **(flip_json(flip) or {})} for flip in case.flips],
+        "seconds_to_liquidation": None if case.lapse is None else case.lapse.seconds,
+        "lapse_binding": None if case.lapse is None else case.lapse.binding,
+        "collateral_to_target": plain(case.collateral_wad),
+        "collateral_token": case.token,
+        "cuts": [
+            {"market": cut.market, "size": None if cut.size_wad is None else plain(cut.size_wad)}
+            for cut in case.cuts
+        ],
     }
 
 

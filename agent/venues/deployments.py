@@ -47,6 +47,7 @@ class CurieDeployment(_Record):
     order_book: AddressField
     settlement_token: AddressField
     markets: tuple[Market, ...]  # base tokens
+    collaterals: tuple[Market, ...] = ()  # other tokens it takes as margin, and the asset each of them is
 
 
 class LyraDeployment(_Record):

@@ -78,13 +78,28 @@ def test_risk_tells_how_far_every_account_is_from_liquidation(
     assert (told.code, told.err, shown.code, shown.err) == (0, "", 0, "")
     accounts = cast(list[dict[str, float]], told.json["accounts"])
     assert [account["key"] for account in accounts] == ACCOUNTS
+    explained = cast(dict[str, list[dict[str, object]]], told.json["explanation"])
+    cases = {case["key"]: case for case in explained["accounts"]}
     for account in accounts:
-        (line,) = [x for x in shown.out.splitlines() if x.startswith(f"{account['key']} ")]
+        line, why = [x for x in shown.out.splitlines() if x.startswith(f"{account['key']} ")]
         assert f" {account['distance']:.2%} " in line
         assert f" {account['health']:,.2f} " in line
+        case = cases[account["key"]]
+        (flip,) = cast(list[dict[str, float]], case["flips"])
+        assert flip["distance"] == account["distance"]
+        assert f" {account['distance']:.2%} to {float(flip['price']):,.2f} " in why
+        # Three stand at 18 % and are meant to be 25 % away.
+        assert (float(cast(str, case["collateral_to_target"])) > 0) == (account["distance"] < 0.25)
+        assert bool(case["cuts"]) == (account["distance"] < 0.25)
+    moved = sum(cast(float, driver["price_up_1_percent"]) for driver in explained["drivers"])
+    net = cast(dict[str, dict[str, float]], told.json["greeks"])["ETH"]
+    assert moved == pytest.approx(net["delta"] * 20 + net["gamma"] * 20**2 / 2)
+    assert told.json["plan"] is None
+    assert "Nothing to do: every limit holds." in shown.out
     assert "BREACHED" not in shown.out
     breached = ask("risk", "-c", config, *DUE)
     assert (breached.code, breached.out.count("BREACHED")) == (0, 3)
+    assert " gas, about " in breached.out
 
 
 def test_plan_says_what_it_would_do_and_why_and_does_nothing(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 import pytest
@@ -13,16 +13,15 @@ from hypothesis import strategies as st
 from agent.chain.lens import read_one
 from agent.chain.rpc import Rpc
 from agent.market.intent import Action, AddCollateral, RemoveCollateral, Trade
-from agent.risk.liquidation import solve_price
+from agent.risk.liquidation import DIRECTIONS, moved, solve_joint, solve_price
 from agent.runtime.prove import prove
-from agent.sim.abi import Abi
 from agent.sim.anvil import Anvil, AnvilOptions
 from agent.sim.artifact import own_artifact
 from agent.sim.contract import Chain, Contract
 from agent.sim.deploy import curie as curie_deploy
-from agent.sim.deploy.curie import MAX_UINT, POOL_FEE
+from agent.sim.deploy.curie import MAX_UINT
 from agent.sim.node import Node
-from agent.sim.tick import sqrt_price_x96, tick_range
+from agent.sim.tick import tick_range
 from agent.sim.toolchain import Toolchain
 from agent.values.address import Address, MarketId, parse_address
 from agent.values.fixed import WAD
@@ -104,35 +103,6 @@ class World:
         return state
 
 
-def _market(
-    world: curie_deploy.Curie, chain: Chain, toolchain: Toolchain, owner: Address, aggregator: Contract
-) -> tuple[Contract, Contract]:
-    """Another market of the same exchange, as `curie_deploy.deploy` makes the first."""
-
-    def create(name: str, *args: object) -> Contract:
-        return curie_deploy.Curie.create(chain, toolchain, owner, name, *args)
-
-    base = create("base")
-    while int(base.address, 16) > int(world.quote.address, 16):
-        base = create("base")
-    feed = create("feed", aggregator.address, 10 * 86_400, 900)
-    dispatcher = create("dispatcher", feed.address)
-    base.send(owner, "initialize", "vSOL", "vSOL", dispatcher.address)
-    base.send(owner, "mintMaximumTo", world.clearing_house.address)
-    world.factory.send(owner, "createPool", base.address, world.quote.address, POOL_FEE)
-    address = world.factory.at("getPool", base.address, world.quote.address, POOL_FEE)
-    pool = chain.at("pool", address, Abi(toolchain.artifact(*curie_deploy.Curie.SOURCES["pool"]).abi))
-    pool.send(owner, "initialize", sqrt_price_x96(SMALL_WAD))
-    pool.send(owner, "increaseObservationCardinalityNext", 200)
-    base.send(owner, "addWhitelist", world.clearing_house.address)
-    base.send(owner, "addWhitelist", pool.address)
-    world.quote.send(owner, "addWhitelist", pool.address)
-    world.market_registry.send(owner, "addPool", base.address, POOL_FEE)
-    world.market_registry.send(owner, "setFeeRatio", base.address, 2_500)
-    world.exchange.send(owner, "setMaxTickCrossedWithinBlock", base.address, 900)
-    return base, feed
-
-
 def _provide(
     curie: curie_deploy.Curie, maker: Address, base: Address, price_wad: int, low: float, high: float
 ) -> None:
@@ -157,7 +127,10 @@ def built(toolchain: Toolchain) -> Iterator[World]:
         for aggregator, price in zip(aggregators, (SPOT_WAD, SMALL_WAD), strict=True):
             aggregator.send(owner, "setAnswer", price // 10**10)
         curie = curie_deploy.deploy(chain, toolchain, owner, usdc, aggregators[0], SPOT_WAD)
-        second, feed = _market(curie, chain, toolchain, owner, aggregators[1])
+        market = curie_deploy.add_market(curie, chain, toolchain, owner, aggregators[1], SMALL_WAD, "vSOL")
+        second, feed = market.base, market.feed
+        curie.market_registry.send(owner, "setFeeRatio", second.address, 2_500)
+        curie.exchange.send(owner, "setMaxTickCrossedWithinBlock", second.address, 900)
         old_feed = chain.deploy(
             owner, toolchain.artifact("perp-oracle", "ChainlinkPriceFeedV2"), aggregators[0].address, 900
         )
@@ -228,11 +201,43 @@ def test_collateral_in_another_token_counts_after_its_haircut(world: World) -> N
     world.eth.send(world.owner, "mint", world.trader, 5 * WAD)
     world.eth.send(world.trader, "approve", world.curie.vault.address, MAX_UINT)
     before = world.read(world.trader)
-    assert before.funds.other_collateral_wad == 0
+    assert before.collaterals == ()
     world.curie.vault.send(world.trader, "deposit", world.eth.address, 3 * WAD + 333)
     state = world.assert_equals_views(world.trader)
     index_wad = world.curie.base.integer("getIndexPrice", 0)
-    assert state.funds.other_collateral_wad == (3 * WAD + 333) * index_wad // WAD * 7 // 10
+    ((held, price_wad),) = state.collaterals
+    assert (held.held, price_wad) == (3 * WAD + 333, index_wad)
+    assert held.worth_wad(price_wad) == (3 * WAD + 333) * index_wad // WAD * 7 // 10
+    assert state.margin.prices[held.market] == index_wad
+    # The deployment file does not say what it is: it stands still, and is no delta of the book.
+    assert state.margin.betas[held.market] == 0
+    assert all(position.key != held.market for position in state.positions)
+
+
+def test_collateral_that_is_an_asset_moves_with_it_and_is_delta_of_the_book(world: World) -> None:
+    world.eth.send(world.owner, "mint", world.trader, 5 * WAD)
+    world.eth.send(world.trader, "approve", world.curie.vault.address, MAX_UINT)
+    world.curie.vault.send(world.trader, "deposit", world.eth.address, 3 * WAD)
+    state = world.read(world.trader)
+    (plain,) = (other for other, _ in state.collaterals)
+    named = replace(
+        state, collaterals=tuple((replace(other, asset="ETH"), at) for other, at in state.collaterals)
+    )
+    (spot,) = (position for position in named.positions if position.key == plain.market)
+    assert (spot.size_wad, spot.greeks.delta) == (3 * WAD, 3.0)
+    assert spot.value_wad == 3 * state.margin.prices[plain.market]
+    assert named.margin.betas[plain.market] == WAD
+    for way in DIRECTIONS:
+        still, along = solve_joint(state.margin, way), solve_joint(named.margin, way)
+        for margin, flip in ((state.margin, still), (named.margin, along)):
+            if flip is not None and flip.distance > 0:
+                towards = 1 if way == "down" else -1
+                at = moved(margin.prices, flip.ratio_wad, margin.betas)
+                nearer = moved(margin.prices, flip.ratio_wad + towards, margin.betas)
+                assert margin.is_liquidatable(at, margin.at_s)
+                assert not margin.is_liquidatable(nearer, margin.at_s)
+    alone = solve_price(state.margin, plain.market, "down")
+    assert alone == solve_price(named.margin, plain.market, "down")
 
 
 def test_a_makers_orders_are_counted(world: World) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import pairwise
 from math import exp
 from typing import cast
 
@@ -18,6 +19,9 @@ from agent.errors import ContractMismatch, PlanInfeasible, ReadReverted, Transac
 from agent.market.instrument import Option, Spot
 from agent.market.intent import Action, AddCollateral, Order, Reduce, RemoveCollateral, Trade
 from agent.market.position import Position
+from agent.market.vol import VolSource
+from agent.pricing import surface
+from agent.pricing.arbitrage import has_no_butterfly, has_no_calendar
 from agent.risk.liquidation import collateral_to, solve_price
 from agent.runtime.prove import prove
 from agent.sim import depth
@@ -706,3 +710,52 @@ def test_what_lyra_cannot_do_is_said(localnet: Localnet, rpc: Rpc) -> None:
         _order(localnet, state, AddCollateral("lyra", "lyra:9999", WAD))
     with pytest.raises(PlanInfeasible, match="cannot give"):
         _order(localnet, state, RemoveCollateral("lyra", state.margins[0].key, 10**9 * WAD))
+
+
+# --- volatilities ----------------------------------------------------------------------------------
+
+
+def test_every_live_strike_is_quoted_at_the_markets_own_volatility(localnet: Localnet, rpc: Rpc) -> None:
+    state = _read(localnet, rpc)
+    assert isinstance(state, VolSource)
+    quoted = {(quote.expiry_s, quote.strike): quote.iv for quote in state.vol_quotes}
+    listed = {
+        (strike.expiry_s, strike.strike_wad / WAD): _market_vol(localnet, strike.strike_id)
+        for strike in localnet.strikes
+    }
+    assert len(quoted) == len(depth.BOARD_DAYS) * len(depth.STRIKE_LEVELS_PCT)
+    assert quoted == pytest.approx(listed, abs=1e-15)
+    held = {(holding.expiry_s, holding.strike_wad / WAD): holding.vol_wad for holding in state.holdings}
+    assert {key: quoted[key] for key in held} == pytest.approx({k: v / WAD for k, v in held.items()})
+
+
+def test_the_real_boards_fit_to_a_surface_without_arbitrage(localnet: Localnet, rpc: Rpc) -> None:
+    state = _read(localnet, rpc)
+    found = surface.fit(state.vol_quotes, state.standing.at_s)
+    for expiry in found.expiries:
+        quality = expiry.quality
+        assert (quality.kind, quality.quotes) == (surface.Kind.SVI, len(depth.STRIKE_LEVELS_PCT))
+        assert quality.rmse_points < 0.5
+        assert quality.max_error_points < 1.0
+        assert has_no_butterfly(expiry.smile)
+    for earlier, later in pairwise(found.expiries):
+        assert has_no_calendar(earlier.smile, later.smile)
+    for holding in state.holdings:
+        answer = found.vol(holding.strike_wad / WAD, holding.expiry_s)
+        assert float(answer.iv) == pytest.approx(holding.vol_wad / WAD, abs=0.01)
+
+
+def test_a_frozen_or_expired_board_quotes_nothing(chain: Localnet, rpc: Rpc) -> None:
+    boards = sorted({(strike.expiry_s, strike.board_id) for strike in chain.strikes})
+    (first_s, _), (_, frozen_id), (last_s, _) = boards
+    chain.lyra.option_market.send(chain.roles["owner"], "setBoardFrozen", frozen_id, True)
+    assert {quote.expiry_s for quote in _read(chain, rpc).vol_quotes} == {first_s, last_s}
+    chain.node.warp(first_s - chain.node.now_s())
+    assert {quote.expiry_s for quote in _read(chain, rpc).vol_quotes} == {last_s}
+
+
+def _market_vol(net: Localnet, strike_id: int) -> float:
+    strike, board = cast(
+        tuple[dict[str, int], dict[str, int]], net.lyra.option_market.call("getStrikeAndBoard", strike_id)
+    )
+    return mul_down(board["iv"], strike["skew"]) / WAD

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.market.instrument import OptionKind
-from agent.pricing import black
+from agent.pricing import black, implied
+from agent.pricing.implied import Verdict
 from agent.values.fixed import DAY_S, WAD, YEAR_S, from_float
 from agent.venues.lyra.premium import call_delta, curve, premiums, vega
 
@@ -20,6 +21,8 @@ MONEYNESS = st.floats(-1.5, 1.5).map(math.exp)
 SECONDS = st.integers(1, 2 * YEAR_S)
 VOLS = st.floats(0.05, 4)
 RATES = st.floats(-0.1, 0.3)
+WIDE_VOLS = st.floats(-4, 1).map(lambda power: 10.0**power)
+ULPS = 1e-14  # a few roundings, relative
 
 
 @given(STRIKES, MONEYNESS, SECONDS, VOLS, RATES)
@@ -98,3 +101,117 @@ def test_lyras_own_arithmetic_is_the_same_model(
     if time_s > 0:
         vega_wad = vega(option, spot_wad, time_s)
         assert vega_wad / WAD == pytest.approx(call_greeks.vega, abs=slack)
+
+
+@given(
+    st.sampled_from([CALL, PUT]), STRIKES, MONEYNESS, SECONDS, WIDE_VOLS, RATES, RATES, st.floats(1e-9, 0.5)
+)
+def test_more_of_what_it_lives_on_makes_it_dearer(
+    kind: OptionKind,
+    strike: float,
+    moneyness: float,
+    time_s: int,
+    vol: float,
+    rate: float,
+    dividend: float,
+    more: float,
+) -> None:
+    """Volatility for both; spot for a call and strike for a put; to a few roundings of the two prices."""
+    spot = strike * moneyness
+    here = float(black.price(kind, spot, strike, time_s, vol, rate, dividend))
+    dearer = float(black.price(kind, spot, strike, time_s, vol * (1 + more), rate, dividend))
+    sign = 1 if kind is CALL else -1
+    moved = float(black.price(kind, spot * (1 + more) ** sign, strike, time_s, vol, rate, dividend))
+    noise = 1e-11 * here + 1e-15 * (spot if here > abs(spot - strike) / 2 else 0.0)
+    assert dearer >= here - noise
+    assert moved >= here - noise
+
+
+@given(STRIKES, MONEYNESS, SECONDS, WIDE_VOLS, RATES, RATES)
+def test_parity_and_bounds_hold_with_a_dividend_at_any_volatility(
+    strike: float, moneyness: float, time_s: int, vol: float, rate: float, dividend: float
+) -> None:
+    spot, years = strike * moneyness, time_s / YEAR_S
+    owned, owed = spot * math.exp(-dividend * years), strike * math.exp(-rate * years)
+    call, put = (black.value(kind, spot, strike, time_s, vol, rate, dividend) for kind in (CALL, PUT))
+    assert float(call.price - put.price) == pytest.approx(owned - owed, abs=ULPS * (owned + owed))
+    assert max(owned - owed, 0) - ULPS * (owned + owed) <= float(call.price) <= owned * (1 + ULPS)
+    assert max(owed - owned, 0) - ULPS * (owned + owed) <= float(put.price) <= owed * (1 + ULPS)
+    for name in ("gamma", "vega", "vanna", "volga"):
+        assert float(getattr(call, name)) == float(getattr(put, name))
+    rho = float(call.rho - put.rho)
+    assert rho == pytest.approx(owed * years, rel=ULPS * 10, abs=ULPS * owed * years)
+
+
+@given(st.sampled_from([CALL, PUT]), STRIKES, MONEYNESS, SECONDS, WIDE_VOLS, RATES, RATES)
+def test_an_option_on_the_forward_is_the_option_on_spot(
+    kind: OptionKind,
+    strike: float,
+    moneyness: float,
+    time_s: int,
+    vol: float,
+    rate: float,
+    dividend: float,
+) -> None:
+    """Black-76 at the forward: the same price and vega, delta by the forward instead of by the spot."""
+    spot, growth = strike * moneyness, math.exp((rate - dividend) * time_s / YEAR_S)
+    on_spot = black.value(kind, spot, strike, time_s, vol, rate, dividend)
+    on_forward = black.value_on_forward(kind, spot * growth, strike, time_s, vol, rate)
+    # a rounding of the forward is worth delta times that
+    slack = 1e-14 * spot * (abs(float(on_spot.delta)) + 1e-16)
+    assert float(on_forward.price) == pytest.approx(float(on_spot.price), rel=1e-10, abs=slack)
+    slack = 1e-14 * (abs(float(on_spot.gamma)) * spot + 1)
+    assert float(on_forward.delta) * growth == pytest.approx(float(on_spot.delta), abs=slack)
+    assert float(on_forward.rho) == -time_s / YEAR_S * float(on_forward.price)
+
+
+@given(st.sampled_from([CALL, PUT]), STRIKES, MONEYNESS, SECONDS, WIDE_VOLS, RATES, RATES)
+def test_every_price_gives_its_volatility_back_or_says_why_not(
+    kind: OptionKind,
+    strike: float,
+    moneyness: float,
+    time_s: int,
+    vol: float,
+    rate: float,
+    dividend: float,
+) -> None:
+    terms = (strike * moneyness, strike, time_s)
+    price = black.price(kind, *terms, vol, rate, dividend)
+    back = implied.volatility(kind, price, *terms, rate, dividend)
+    verdict = Verdict(int(back.verdict))
+    assert verdict in (Verdict.FOUND, Verdict.NO_TIME_VALUE, Verdict.TOO_DEAR)
+    if verdict is Verdict.FOUND and float(back.tolerance) < 0.01 * vol:
+        assert abs(float(back.vol) - vol) <= float(back.tolerance)
+
+
+@given(
+    st.sampled_from([CALL, PUT]),
+    STRIKES,
+    st.floats(-0.5, 0.5).map(math.exp),
+    st.integers(DAY_S, YEAR_S),
+    st.floats(0.3, 2),
+    RATES,
+    RATES,
+)
+def test_rho_vanna_and_volga_are_slopes_too(
+    kind: OptionKind,
+    strike: float,
+    moneyness: float,
+    time_s: int,
+    vol: float,
+    rate: float,
+    dividend: float,
+) -> None:
+    spot, step = strike * moneyness, 1e-4
+
+    def at(vol: float = vol, rate: float = rate) -> black.Valuation:
+        return black.value(kind, spot, strike, time_s, vol, rate, dividend)
+
+    here, root = at(), math.sqrt(time_s / YEAR_S)
+    rho = float(at(rate=rate + step).price - at(rate=rate - step).price) / (2 * step)
+    assert float(here.rho) == pytest.approx(rho, rel=1e-5, abs=1e-6 * strike)
+    up, down = at(vol=vol + step), at(vol=vol - step)
+    assert float(here.vanna) == pytest.approx(float(up.delta - down.delta) / (2 * step), rel=1e-4, abs=1e-5)
+    assert float(here.volga) == pytest.approx(
+        float(up.vega - down.vega) / (2 * step), rel=1e-4, abs=1e-5 * strike * root
+    )

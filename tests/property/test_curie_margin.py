@@ -38,7 +38,6 @@ def accounts(draw: st.DrawFn) -> CurieMargin:
         balance_wad=draw(st.integers(0, 10**7)) * WAD,
         owed_wad=draw(MONEY),
         pending_fee_wad=draw(st.integers(0, WAD)),
-        other_collateral_wad=0,
         free_wad=draw(st.integers(0, 10**6 * WAD)),
         legs=legs,
         maintenance_ppm=62_500,
@@ -144,7 +143,6 @@ def test_the_requirement_is_the_sum_over_markets_and_rounds_down() -> None:
     )
     account = CurieMargin(
         Token(ZERO, "USDC", 6),
-        0,
         0,
         0,
         0,

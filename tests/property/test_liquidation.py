@@ -126,7 +126,14 @@ def assert_nothing_is_nearer(
         price = now + (end - now) * step // FINE
         if flip is not None and abs(price - now) >= abs(end - now):
             break
-        assert not account.is_liquidatable({**account.prices, market: price}, account.at_s)
+        assert not is_clearly_liquidatable(account, {**account.prices, market: price})
+
+
+def is_clearly_liquidatable(account: MarginAccount, prices: Prices) -> bool:
+    """By more than a unit of its token: an account that is worth less than that flips at every rounding."""
+    unit = 10 ** (18 - account.collateral_token.decimals)
+    short_of = account.requirement_wad(prices, account.at_s) - account.equity_wad(prices, account.at_s)
+    return account.is_liquidatable(prices, account.at_s) and (short_of > unit or unit == 1)
 
 
 # --- accounts whose flips are known ------------------------------------------------------------------
@@ -315,7 +322,7 @@ def test_a_perpetual_accounts_joint_flip_is_its_own(account: CurieMargin, direct
     for step in range(1, FINE):
         ratio = WAD + (end - WAD) * step // FINE
         if flip is None or abs(ratio - WAD) < abs(end - WAD):
-            assert not account.is_liquidatable(shocked(account.prices, ratio), account.at_s)
+            assert not is_clearly_liquidatable(account, shocked(account.prices, ratio))
     if flip is not None:
         assert account.is_liquidatable(shocked(account.prices, flip.ratio_wad), account.at_s)
 
@@ -497,7 +504,7 @@ def test_liquidity_cannot_be_liquidated_and_counts_all_the_same() -> None:
 
 
 def test_an_account_without_markets_has_an_answer() -> None:
-    empty = CurieMargin(CASH, WAD, 0, 0, 0, 0, (), 62_500, 100_000, 25_000, NOW_S, frozen({}))
+    empty = CurieMargin(CASH, WAD, 0, 0, 0, (), 62_500, 100_000, 25_000, NOW_S, frozen({}))
     assert (solve_joint(empty, "down"), solve_joint(empty, "up")) == (None, None)
     assert collateral_to(empty, 0.2) == -WAD + 1
     broke = replace(empty, balance_wad=0, owed_wad=-1)

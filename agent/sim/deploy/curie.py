@@ -1,4 +1,4 @@
-"""Perpetual Protocol v2 (Curie) on our chain, from its published artifacts, with one market.
+"""Perpetual Protocol v2 (Curie) on our chain, from its published artifacts, with one market or more.
 
 The order is the one the contracts demand: each ``initialize`` checks that its arguments are contracts, the
 quote token's address must lie above the base token's, and the pool must exist before the market is added.
@@ -31,8 +31,18 @@ WARM_UP_S = 1801
 
 
 @dataclass(frozen=True)
+class CurieMarket:
+    """One market: its virtual token, the pool it trades in and the feed of its index."""
+
+    base: Contract
+    pool: Contract
+    feed: Contract
+    dispatcher: Contract
+
+
+@dataclass(frozen=True)
 class Curie(System):
-    """The contracts of one deployment."""
+    """The contracts of one deployment; base, pool, feed and dispatcher are those of its first market."""
 
     clearing_house: Contract
     account_balance: Contract
@@ -153,23 +163,10 @@ def deploy(
     house.send(owner, "setDelegateApproval", delegate.address)
     config.send(owner, "setSettlementTokenBalanceCap", MAX_UINT)
 
-    feed = create("feed", aggregator.address, FEED_TIMEOUT_S, TWAP_INTERVAL_S)
-    dispatcher = create("dispatcher", feed.address)
-    base.send(owner, "initialize", "vETH", "vETH", dispatcher.address)
-    for token in (base, quote):
-        token.send(owner, "mintMaximumTo", house.address)
-    factory.send(owner, "createPool", base.address, quote.address, POOL_FEE)
-    pool_abi = Abi(toolchain.artifact(*Curie.SOURCES["pool"]).abi)
-    pool = chain.at("UniswapV3Pool", factory.at("getPool", base.address, quote.address, POOL_FEE), pool_abi)
-    pool.send(owner, "initialize", sqrt_price_x96(spot_wad))
-    pool.send(owner, "increaseObservationCardinalityNext", 400)
-    for token in (base, quote):
-        token.send(owner, "addWhitelist", house.address)
-        token.send(owner, "addWhitelist", pool.address)
-    registry.send(owner, "addPool", base.address, POOL_FEE)
-    registry.send(owner, "setFeeRatio", base.address, MARKET_FEE)
-    registry.send(owner, "setInsuranceFundFeeRatio", base.address, INSURANCE_FEE)
-    exchange.send(owner, "setMaxTickCrossedWithinBlock", base.address, MAX_TICKS_PER_BLOCK)
+    quote.send(owner, "mintMaximumTo", house.address)
+    quote.send(owner, "addWhitelist", house.address)
+    shared = (house, registry, exchange, factory, quote)
+    market = _open_market(chain, toolchain, owner, shared, base, aggregator, spot_wad, "vETH")
     return Curie(
         clearing_house=house,
         account_balance=balance,
@@ -181,10 +178,57 @@ def deploy(
         insurance_fund=insurance,
         collateral_manager=collateral,
         delegate_approval=delegate,
-        base=base,
+        base=market.base,
         quote=quote,
-        pool=pool,
+        pool=market.pool,
         factory=factory,
-        feed=feed,
-        dispatcher=dispatcher,
+        feed=market.feed,
+        dispatcher=market.dispatcher,
     )
+
+
+def add_market(
+    curie: Curie,
+    chain: Chain,
+    toolchain: Toolchain,
+    owner: str,
+    aggregator: Contract,
+    spot_wad: int,
+    symbol: str,
+) -> CurieMarket:
+    """Another market of the same exchange; its index is ``aggregator``, its pool starts at ``spot_wad``."""
+    base = Curie.create(chain, toolchain, owner, "base")
+    while int(base.address, 16) > int(curie.quote.address, 16):
+        base = Curie.create(chain, toolchain, owner, "base")
+    shared = (curie.clearing_house, curie.market_registry, curie.exchange, curie.factory, curie.quote)
+    return _open_market(chain, toolchain, owner, shared, base, aggregator, spot_wad, symbol)
+
+
+def _open_market(
+    chain: Chain,
+    toolchain: Toolchain,
+    owner: str,
+    shared: tuple[Contract, Contract, Contract, Contract, Contract],
+    base: Contract,
+    aggregator: Contract,
+    spot_wad: int,
+    symbol: str,
+) -> CurieMarket:
+    house, registry, exchange, factory, quote = shared
+    feed = Curie.create(chain, toolchain, owner, "feed", aggregator.address, FEED_TIMEOUT_S, TWAP_INTERVAL_S)
+    dispatcher = Curie.create(chain, toolchain, owner, "dispatcher", feed.address)
+    base.send(owner, "initialize", symbol, symbol, dispatcher.address)
+    base.send(owner, "mintMaximumTo", house.address)
+    factory.send(owner, "createPool", base.address, quote.address, POOL_FEE)
+    pool_abi = Abi(toolchain.artifact(*Curie.SOURCES["pool"]).abi)
+    pool = chain.at("UniswapV3Pool", factory.at("getPool", base.address, quote.address, POOL_FEE), pool_abi)
+    pool.send(owner, "initialize", sqrt_price_x96(spot_wad))
+    pool.send(owner, "increaseObservationCardinalityNext", 400)
+    base.send(owner, "addWhitelist", house.address)
+    base.send(owner, "addWhitelist", pool.address)
+    quote.send(owner, "addWhitelist", pool.address)
+    registry.send(owner, "addPool", base.address, POOL_FEE)
+    registry.send(owner, "setFeeRatio", base.address, MARKET_FEE)
+    registry.send(owner, "setInsuranceFundFeeRatio", base.address, INSURANCE_FEE)
+    exchange.send(owner, "setMaxTickCrossedWithinBlock", base.address, MAX_TICKS_PER_BLOCK)
+    return CurieMarket(base, pool, feed, dispatcher)

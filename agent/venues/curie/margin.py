@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
-from agent.market.margin import CollateralKind, Prices
+from agent.market.margin import Betas, CollateralKind, Prices
 from agent.values.address import MarketId
 from agent.values.amount import Token
 from agent.values.fixed import (
@@ -26,6 +26,8 @@ from agent.values.fixed import (
 
 PPM = 1_000_000
 MAINTENANCE = "maintenance"
+FUNDING = "funding"
+FOR_EVER_S = 10**10
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +57,40 @@ class Leg:
 
 
 @dataclass(frozen=True, slots=True)
-class CurieMargin:
-    """A Curie account. ``other_collateral_wad``, collateral in other tokens after its haircut, is held
-    constant, and so is the size of open liquidity orders: exact for an account with neither.
+class Collateral:
+    """Margin in another token than the settlement token: ``Vault._getNonSettlementTokenValue``.
 
+    ``held`` in the token's own decimals; the feed's average has ``feed_decimals``; ``weight_ppm`` of the
+    worth counts. ``asset`` is what the deployment file says it is, empty if it does not.
+    """
+
+    token: Token
+    asset: str
+    held: int
+    feed_decimals: int
+    weight_ppm: int
+
+    @property
+    def market(self) -> MarketId:
+        """Under which its price stands among the account's prices."""
+        return MarketId(f"curie:collateral:{self.token.address}")
+
+    def worth_wad(self, price_wad: int) -> int:
+        """What it counts for at that average, cut as the contract cuts."""
+        decimals, unit = self.token.decimals, 10**self.feed_decimals
+        price = rescale_down(price_wad, 18, self.feed_decimals)
+        if decimals > 18:
+            worth = rescale_down(self.held * price // unit, decimals, 18)
+        else:
+            worth = rescale_down(self.held, decimals, 18) * price // unit
+        return worth * self.weight_ppm // PPM
+
+
+@dataclass(frozen=True, slots=True)
+class CurieMargin:
+    """A Curie account. The size of open liquidity orders is held constant: exact for an account without.
+
+    ``marks``: of each market the price margin is judged at, and of each collateral its feed's average.
     All ``_wad`` in the settlement token at 18 decimals; ratios in millionths.
     """
 
@@ -66,7 +98,6 @@ class CurieMargin:
     balance_wad: int
     owed_wad: int
     pending_fee_wad: int
-    other_collateral_wad: int
     free_wad: int
     legs: tuple[Leg, ...]
     maintenance_ppm: int
@@ -74,6 +105,7 @@ class CurieMargin:
     penalty_ppm: int
     at_s: int
     marks: Mapping[MarketId, int]
+    collaterals: tuple[Collateral, ...] = ()
 
     @property
     def key(self) -> str:
@@ -117,7 +149,8 @@ class CurieMargin:
 
     def equity_wad(self, prices: Prices, at_s: int) -> int:
         """Account value, rounded down to the settlement token's decimals."""
-        total = self.balance_wad + self.owed_wad + self.pending_fee_wad + self.other_collateral_wad
+        total = self.balance_wad + self.owed_wad + self.pending_fee_wad
+        total += sum(other.worth_wad(prices[other.market]) for other in self.collaterals)
         for leg in self.legs:
             total += leg.value_wad(prices[leg.market]) + leg.open_notional_wad
             total -= leg.funding_at(at_s - self.at_s)
@@ -138,6 +171,39 @@ class CurieMargin:
     def binding(self, prices: Prices, at_s: int) -> str:
         del prices, at_s
         return MAINTENANCE
+
+    @property
+    def betas(self) -> Betas:
+        """Markets move together. Collateral that is an asset moves with them; what the deployment file does
+        not call an asset stands still, since a stable token that rose with the market would hide danger.
+        """
+        moving = {leg.market: WAD for leg in self.legs}
+        return moving | {other.market: WAD if other.asset else 0 for other in self.collaterals}
+
+    def bends(self, betas: Betas) -> tuple[int, ...]:
+        """None: equity is a straight line in the move and the requirement a sum of absolute values, so
+        headroom is concave whatever moves.
+        """
+        del betas
+        return ()
+
+    def foresight_s(self, prices: Prices, at_s: int) -> int:
+        """For ever: funding goes on at one rate and the requirement does not move."""
+        del prices, at_s
+        return FOR_EVER_S
+
+    def accrued_wad(self, at_s: int) -> Mapping[str, int]:
+        """Funding owed, over all markets."""
+        return {FUNDING: sum(leg.funding_at(at_s - self.at_s) for leg in self.legs)}
+
+    def size_wad(self, market: MarketId) -> int:
+        """The signed size held in ``market``."""
+        return sum(leg.size_wad for leg in self.legs if leg.market == market)
+
+    def cut(self, market: MarketId, size_wad: int) -> CurieMargin:
+        """After closing ``size_wad`` at the mark."""
+        sign = -1 if self.size_wad(market) > 0 else 1
+        return self.traded(market, sign * size_wad, self.marks[market])
 
     def traded(self, market: MarketId, size_wad: int, price_wad: int) -> CurieMargin:
         """After buying (> 0) or selling at ``price_wad``, fees in the price; the quote is rounded against us.

@@ -18,7 +18,7 @@ from agent.values.amount import Token
 from agent.values.block import Block
 from agent.values.call import Reading
 from agent.values.fixed import rescale_down
-from agent.venues.curie.margin import PPM
+from agent.venues.curie.margin import Collateral
 from agent.venues.curie.state import CurieState, Funds, MarketView, Ratios
 from agent.venues.deployments import CurieDeployment
 
@@ -52,11 +52,12 @@ def read(curie: CurieDeployment, account: Address, block: Block) -> Reading[Curi
             max_funding_ppm=first[("max funding", "")].integer,
             twap_s=twap_s,
         ),
-        funds=_funds(first, second, token),
+        funds=_funds(first, token),
         markets=tuple(
             _market(Address(market.address), market.asset, first, second, fourth, ticks)
             for market in curie.markets
         ),
+        collaterals=tuple(_collateral(curie, second, token) for token in _other_tokens(first)),
     )
 
 
@@ -137,6 +138,7 @@ def _second(curie: CurieDeployment, account: Address, first: Replies, twap_s: in
     for token in _other_tokens(first):
         asked |= {
             ("held", token): Question(vault, CURIE["getBalanceByToken"], (account, token)),
+            ("symbol", token): Question(token, ERC20["symbol"]),
             ("decimals", token): Question(token, ERC20["decimals"]),
             ("price", token): Question(manager, CURIE["getPrice"], (token, COLLATERAL_TWAP_S)),
             ("price decimals", token): Question(manager, CURIE["getPriceFeedDecimals"], (token,)),
@@ -175,29 +177,29 @@ def _liquidity(
     }
 
 
-def _funds(first: Replies, second: Replies, token: Token) -> Funds:
+def _funds(first: Replies, token: Token) -> Funds:
     owed, _, pending_fee = first[("pnl", "")].integers
     return Funds(
         balance_wad=rescale_down(first[("balance", "")].integer, token.decimals, 18),
         free_wad=rescale_down(first[("free", "")].integer, token.decimals, 18),
         owed_wad=owed,
         pending_fee_wad=pending_fee,
-        other_collateral_wad=sum(_worth_wad(second, other) for other in _other_tokens(first)),
         allowance_raw=first[("allowance", "")].integer,
     )
 
 
-def _worth_wad(second: Replies, token: Address) -> int:
-    """Collateral in another token after its haircut: ``Vault._getNonSettlementTokenValue``."""
-    held, price = second[("held", token)].integer, second[("price", token)].integer
-    decimals, unit = second[("decimals", token)].integer, 10 ** second[("price decimals", token)].integer
-    if decimals > DECIMALS_MOST:
-        worth = rescale_down(held * price // unit, decimals, 18)
-    else:
-        worth = rescale_down(held, decimals, 18) * price // unit
+def _collateral(curie: CurieDeployment, second: Replies, token: Address) -> tuple[Collateral, int]:
     (config,) = second[("haircut", token)].outputs
-    ratio_ppm = cast(tuple[object, int, int, int], config)[1]
-    return worth * ratio_ppm // PPM
+    feed_decimals = second[("price decimals", token)].integer
+    symbol, decimals = second[("symbol", token)].text, second[("decimals", token)].integer
+    held = Collateral(
+        token=Token(token, symbol, decimals),
+        asset=next((other.asset for other in curie.collaterals if other.address == token), ""),
+        held=second[("held", token)].integer,
+        feed_decimals=feed_decimals,
+        weight_ppm=cast(tuple[object, int, int, int], config)[1],
+    )
+    return held, rescale_down(second[("price", token)].integer, feed_decimals, 18)
 
 
 def _market(

@@ -5,15 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from agent.errors import VenueUnknown
-from agent.market.instrument import Perpetual
+from agent.market.instrument import Perpetual, Spot
 from agent.market.position import Greeks, Position
+from agent.market.scenario import Stressed
 from agent.market.snapshot import Quote
 from agent.pricing.pool import Pool
 from agent.values.address import Address, MarketId
 from agent.values.amount import Token
-from agent.values.fixed import Q96, WAD, mul_div_down, mul_div_trunc, to_float
-from agent.venues.curie.margin import PPM, CurieMargin, Leg, frozen
+from agent.values.fixed import Q96, WAD, mul_div_down, mul_div_trunc, rescale_down, to_float
+from agent.venues.curie.margin import PPM, Collateral, CurieMargin, Leg, frozen
 from agent.venues.curie.offer import Bounds, CurieOffer
+from agent.venues.curie.shock import ShockedAccount
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +37,6 @@ class Funds:
     free_wad: int
     owed_wad: int
     pending_fee_wad: int
-    other_collateral_wad: int
     allowance_raw: int
 
 
@@ -86,6 +87,7 @@ class CurieState:
     ratios: Ratios
     funds: Funds
     markets: tuple[MarketView, ...]
+    collaterals: tuple[tuple[Collateral, int], ...] = ()  # with the feed's average, wad
 
     @property
     def venue(self) -> str:
@@ -107,7 +109,8 @@ class CurieState:
 
     @property
     def positions(self) -> tuple[Position, ...]:
-        return tuple(_position(market) for market in self.markets if market.size_wad)
+        held = tuple(_position(market) for market in self.markets if market.size_wad)
+        return held + tuple(_spot(other, price) for other, price in self.collaterals if other.asset)
 
     @property
     def margin(self) -> CurieMargin:
@@ -117,19 +120,27 @@ class CurieState:
             balance_wad=self.funds.balance_wad,
             owed_wad=self.funds.owed_wad,
             pending_fee_wad=self.funds.pending_fee_wad,
-            other_collateral_wad=self.funds.other_collateral_wad,
             free_wad=self.funds.free_wad,
             legs=tuple(self._leg(market) for market in self.markets),
             maintenance_ppm=self.ratios.maintenance_ppm,
             initial_ppm=self.ratios.initial_ppm,
             penalty_ppm=self.ratios.penalty_ppm,
             at_s=self.at_s,
-            marks=frozen({market.market: market.mark_wad for market in self.markets}),
+            marks=frozen(
+                {market.market: market.mark_wad for market in self.markets}
+                | {other.market: price_wad for other, price_wad in self.collaterals}
+            ),
+            collaterals=tuple(other for other, _ in self.collaterals),
         )
 
     @property
     def margins(self) -> tuple[CurieMargin, ...]:
         return (self.margin,)
+
+    @property
+    def stressed(self) -> Stressed:
+        """The account with all it holds, as a function of many states."""
+        return Stressed((ShockedAccount(self.margin),), ())
 
     @property
     def offers(self) -> tuple[CurieOffer, ...]:
@@ -170,6 +181,20 @@ class CurieState:
             funding_wad=market.funding_wad,
             premium_x96=market.premium_x96(self.ratios.max_funding_ppm),
         )
+
+
+def _spot(other: Collateral, price_wad: int) -> Position:
+    """Collateral that is an asset: all of it moves with the price, whatever share the margin counts."""
+    size_wad = rescale_down(other.held, other.token.decimals, 18)
+    return Position(
+        venue="curie",
+        key=other.market,
+        instrument=Spot(other.market, other.asset),
+        size_wad=size_wad,
+        value_wad=mul_div_down(size_wad, price_wad, WAD),
+        greeks=Greeks(delta=to_float(size_wad)),
+        mark_wad=price_wad,
+    )
 
 
 def _position(market: MarketView) -> Position:

@@ -12,10 +12,11 @@ from dataclasses import dataclass, replace
 from enum import IntEnum
 
 from agent.market.instrument import OptionKind
-from agent.market.margin import CollateralKind, Prices
+from agent.market.margin import Betas, CollateralKind, Prices
 from agent.values.address import MarketId
 from agent.values.amount import Token
-from agent.values.fixed import WAD, mul_down, mul_up, ratio_down, ratio_up
+from agent.values.fixed import WAD, mul_down, mul_up, ratio_down, ratio_up, to_float
+from agent.venues.lyra.decay import decay
 from agent.venues.lyra.premium import curve, premiums
 
 STATIC_FLOOR = "static floor"
@@ -76,6 +77,9 @@ class CollateralTerms:
             return self.shock_vol_b_wad
         fall = (self.shock_vol_a_wad - self.shock_vol_b_wad) * (time_s - self.shock_point_a_s)
         return self.shock_vol_a_wad - fall // (self.shock_point_b_s - self.shock_point_a_s)
+
+
+FOR_EVER_S = 10**10
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +182,52 @@ class ShortOption:
         if max(shocked_wad, floor_wad) >= cap_wad:
             return NOTIONAL_CAP
         return SHOCKED_PRICE if shocked_wad > floor_wad else STATIC_FLOOR
+
+    def bends(self, betas: Betas) -> tuple[int, ...]:
+        """None: a call's minimum, in quote or in the asset, rises with the price and a put's falls."""
+        del betas
+        return ()
+
+    def foresight_s(self, prices: Prices, at_s: int) -> int:
+        """As long as decay and the shock volatility cannot use up what lies between the shocked premium and
+        the collateral. Time past expiry changes nothing: nobody can liquidate then.
+        """
+        time_s, spare_wad = self.expiry_s - at_s, self.collateral_wad
+        if time_s <= 0 or self.amount_wad == 0:
+            return FOR_EVER_S
+        shocked_wad, floor_wad, cap_wad = self._terms_wad(prices[self.market], at_s)
+        if spare_wad < floor_wad <= cap_wad:  # it is liquidatable until it expires
+            return time_s - 1
+        if spare_wad >= cap_wad:
+            return FOR_EVER_S
+        is_put = self.option_type is OptionType.SHORT_PUT_QUOTE
+        shock_wad = self.terms.put_shock_wad if is_put else self.terms.call_shock_wad
+        spot_wad = mul_down(prices[self.market], shock_wad)
+        per_unit_wad = (spare_wad - shocked_wad) * WAD // self.amount_wad
+        if self.option_type is OptionType.SHORT_CALL_BASE:
+            per_unit_wad = mul_down(per_unit_wad, spot_wad)
+        terms = self.terms
+        way = decay(
+            self.option_type.kind,
+            spot_wad,
+            self.strike_wad,
+            terms.rate_wad,
+            terms.shock_vol_a_wad,
+            terms.shock_point_a_s,
+            terms.shock_vol_b_wad,
+            terms.shock_point_b_s,
+        )
+        return way.calm_s(time_s, to_float(per_unit_wad))
+
+    def size_wad(self, market: MarketId) -> int:
+        """Minus the amount that is short."""
+        return -self.amount_wad if market == self.market else 0
+
+    def cut(self, market: MarketId, size_wad: int) -> ShortOption:
+        """After buying ``size_wad`` of it back with money from elsewhere; the collateral stays."""
+        if market != self.market:
+            return self
+        return replace(self, amount_wad=max(0, self.amount_wad - size_wad))
 
     def _terms_wad(self, spot_wad: int, at_s: int) -> tuple[int, int, int]:
         """Shocked premium, floor and cap, rounded as the contract rounds."""

@@ -1,7 +1,7 @@
 """Which calls read an account's options, and how their answers become its state: two rounds of them.
 
-First the account's positions, the spot price and the market's parameters; then, for every strike held, its
-board and whether that has settled.
+First the account's positions, the spot price, the market's parameters and its live boards; then those boards
+with all their strikes and, for every strike held, its own board and whether that has settled.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from agent.values.amount import Token
 from agent.values.block import Block
 from agent.values.call import Reading
 from agent.venues.deployments import LyraDeployment
+from agent.venues.lyra.board import Board, Strike
 from agent.venues.lyra.fragment import ERC20, LYRA
 from agent.venues.lyra.margin import CollateralTerms, OptionType, Penalty
 from agent.venues.lyra.state import Holding, LyraState, Standing, TradeTerms, assemble
@@ -40,6 +41,7 @@ def read(lyra: LyraDeployment, account: Address, block: Block) -> Reading[LyraSt
             "penalty": Question(Address(lyra.option_token), LYRA["getPartialCollatParams"]),
             "greek cache": Question(Address(lyra.greek_cache), LYRA["getGreekCacheParams"]),
             "market": Question(market, LYRA["getOptionMarketParams"]),
+            "live boards": Question(market, LYRA["getLiveBoards"]),
             "limits": Question(Address(lyra.pricer), LYRA["getTradeLimitParams"]),
             "pricing": Question(Address(lyra.pricer), LYRA["getPricingParams"]),
             "quote allowance": Question(Address(lyra.quote_token), ERC20["allowance"], (account, market)),
@@ -53,6 +55,8 @@ def read(lyra: LyraDeployment, account: Address, block: Block) -> Reading[LyraSt
     more |= {f"settlement of {n}": Question(market, LYRA["getSettlementParameters"], (n,)) for n in strikes}
     if is_paused:  # the market's own price function refuses then; the oracle's does not
         more["spot"] = Question(adapter, LYRA["getSpotPrice"], (first["base key"].outputs[0],))
+    live = cast(tuple[int, ...], first["live boards"].outputs[0])
+    more |= {f"strikes of {n}": Question(market, LYRA["getBoardAndStrikeDetails"], (n,)) for n in live}
     second: Replies = (yield from ask(more)) if more else {}
     return assemble(
         _standing(lyra, block, {**first, **second}, is_paused=is_paused),
@@ -60,6 +64,7 @@ def read(lyra: LyraDeployment, account: Address, block: Block) -> Reading[LyraSt
             _holding(first["held"], row, second[f"board of {row[1]}"], second[f"settlement of {row[1]}"])
             for row in first["held"].rows
         ),
+        tuple(_board(second[f"strikes of {n}"]) for n in live),
     )
 
 
@@ -147,6 +152,17 @@ def _trade_terms(limits: Row, pricing: Row) -> TradeTerms:
         force_skew_wad=(limits[9], limits[10]),
         standard_size_wad=pricing[7],
         skew_factor_wad=pricing[8],
+    )
+
+
+def _board(details: Reply) -> Board:
+    board, strikes = cast(tuple[Row, tuple[Row, ...]], details.outputs[:2])
+    return Board(
+        board_id=board[0],
+        expiry_s=board[1],
+        base_iv_wad=board[2],
+        is_frozen=bool(board[3]),
+        strikes=tuple(Strike(strike_wad=strike[1], skew_wad=strike[2]) for strike in strikes),
     )
 
 

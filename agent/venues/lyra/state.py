@@ -9,13 +9,17 @@ from agent.market.instrument import Option, OptionKind, Spot
 from agent.market.margin import MarginAccount
 from agent.market.offer import Offer
 from agent.market.position import Greeks, Position
+from agent.market.scenario import Claim, Stressed
 from agent.market.snapshot import Quote
+from agent.market.vol import VolQuote
 from agent.pricing import black
 from agent.values.address import MarketId
 from agent.values.amount import Token
 from agent.values.fixed import WAD, mul_down, mul_up, to_float
+from agent.venues.lyra.board import Board
 from agent.venues.lyra.margin import CollateralTerms, OptionType, Penalty, ShortOption
 from agent.venues.lyra.premium import curve, premiums
+from agent.venues.lyra.shock import ExpiredOption, LongOption, Premium, ShockedShort
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +103,7 @@ class LyraState:
     holdings: tuple[Holding, ...]
     positions: tuple[Position, ...]
     margins: tuple[MarginAccount, ...]
+    boards: tuple[Board, ...] = ()
     offers: tuple[Offer, ...] = field(default=())
 
     @property
@@ -111,6 +116,23 @@ class LyraState:
         market = self.standing
         return (Quote("lyra", market.market, market.asset, market.spot_wad, market.spot_wad),)
 
+    @property
+    def vol_quotes(self) -> tuple[VolQuote, ...]:
+        """What every strike is traded at that the market lists, of boards neither frozen nor expired."""
+        market = self.standing
+        rate_wad = market.collateral_terms.rate_wad
+        live = (board for board in self.boards if board.is_live(market.at_s))
+        return tuple(
+            quote
+            for board in live
+            for quote in board.vol_quotes(market.asset, market.spot_wad, rate_wad, market.at_s)
+        )
+
+    @property
+    def stressed(self) -> Stressed:
+        """Live options as functions of many states; what has expired is held at what it pays now."""
+        return assemble_stressed(self.standing, self.holdings, self.positions)
+
     def holding(self, key: str) -> Holding:
         """The position of that key. Raises VenueUnknown."""
         for holding in self.holdings:
@@ -119,7 +141,7 @@ class LyraState:
         raise VenueUnknown(name=key, known=", ".join(holding.key for holding in self.holdings))
 
 
-def assemble(standing: Standing, holdings: tuple[Holding, ...]) -> LyraState:
+def assemble(standing: Standing, holdings: tuple[Holding, ...], boards: tuple[Board, ...] = ()) -> LyraState:
     """The state from what was read. Pure."""
     live = [h for h in holdings if h.option_type.is_short and h.is_live(standing.at_s)]
     return LyraState(
@@ -127,7 +149,39 @@ def assemble(standing: Standing, holdings: tuple[Holding, ...]) -> LyraState:
         holdings=holdings,
         positions=tuple(position for h in holdings for position in _positions(standing, h)),
         margins=tuple(_margin(standing, h) for h in live),
+        boards=boards,
     )
+
+
+def assemble_stressed(
+    market: Standing, holdings: tuple[Holding, ...], positions: tuple[Position, ...]
+) -> Stressed:
+    """Every holding once: a live short with its collateral, a live long, or what an expired one pays."""
+    accounts: list[ShockedShort] = []
+    claims: list[Claim] = []
+    for held in holdings:
+        quote = market.quote_token.address
+        if not held.is_live(market.at_s):
+            due = [p for p in positions if p.key in (held.key, f"{held.key}:collateral")]
+            in_base = sum(p.value_wad for p in due if isinstance(p.instrument, Spot))
+            in_quote = sum(p.value_wad for p in due) - in_base
+            base = market.base_token.address
+            claims.append(ExpiredOption(held.key, market.asset, in_quote, in_base, quote, base))
+            continue
+        premium = Premium(
+            asset=market.asset,
+            kind=held.option_type.kind,
+            strike_wad=held.strike_wad,
+            expires_in_s=held.expiry_s - market.at_s,
+            spot_wad=market.spot_wad,
+            vol_wad=held.vol_wad,
+            rate_wad=market.collateral_terms.rate_wad,
+        )
+        if held.option_type.is_short:
+            accounts.append(ShockedShort(_margin(market, held), premium, quote))
+        else:
+            claims.append(LongOption(held.key, premium, held.amount_wad, quote))
+    return Stressed(tuple(accounts), tuple(claims))
 
 
 def _margin(market: Standing, holding: Holding) -> ShortOption:
@@ -176,7 +230,7 @@ def _positions(market: Standing, holding: Holding) -> tuple[Position, ...]:
         ),
         size_wad=sign * holding.amount_wad,
         value_wad=value_wad,
-        greeks=Greeks(unit.delta * size, unit.gamma * size, unit.vega * size, unit.theta * size),
+        greeks=unit.scaled(size),
         mark_wad=mark_wad,
         iv=iv,
     )

@@ -8,12 +8,14 @@ from agent.errors import VenueUnknown
 from agent.market.instrument import LiquidityRange
 from agent.market.margin import MarginAccount
 from agent.market.position import Greeks, Position
+from agent.market.scenario import Stressed
 from agent.market.snapshot import Quote
 from agent.pricing.pool import Pool
 from agent.pricing.tick import sqrt_price_x96
 from agent.values.fixed import mul_down, rescale_down, to_float
 from agent.venues.uniswap.margin import Range, gamma
 from agent.venues.uniswap.offer import Terms, UniswapOffer
+from agent.venues.uniswap.shock import ShockedRange
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +85,19 @@ class Holding:
         )
 
     @property
+    def shocked(self) -> ShockedRange:
+        """The same as a function of many states."""
+        terms = self.view.terms
+        asset, quote = (
+            to_float(raw, token.decimals)
+            for raw, token in zip(self.fees, (terms.asset_token, terms.quote_token), strict=True)
+        )
+        ticks = (self.range.lower_tick, self.range.upper_tick)
+        return ShockedRange(
+            self.key, terms, ticks, self.view.pool.sqrt_x96, self.range.liquidity, (asset, quote)
+        )
+
+    @property
     def _gamma(self) -> float:
         if not self.range.is_active(self.view.pool.tick):
             return 0.0
@@ -118,6 +133,11 @@ class UniswapState:
     def margins(self) -> tuple[MarginAccount, ...]:
         """None: liquidity cannot be liquidated."""
         return ()
+
+    @property
+    def stressed(self) -> Stressed:
+        """The liquidity as a function of many states."""
+        return Stressed((), tuple(holding.shocked for holding in self.holdings))
 
     @property
     def offers(self) -> tuple[UniswapOffer, ...]:

@@ -1,0 +1,249 @@
+"""The SVI curve and the SSVI slice nearest one expiry's volatilities, by least squares in volatility.
+
+Levenberg-Marquardt on a box with an analytic Jacobian, started from the best of a grid of (centre, width),
+for each of which the rest is a linear problem (De Marco and Martini, Zeliade 2009). The SVI curve may still
+have an arbitrage: `repair` looks after that. The SSVI slice has none.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+from scipy.optimize import leastsq
+
+from agent.pricing.arbitrage import has_no_butterfly
+from agent.pricing.smile import Floats, Smile
+from agent.pricing.strip import Strip
+
+FEW = 5  # quotes: with fewer the five parameters of SVI are not known
+_INSIDE = 0.999  # of the bound of SSVI that its slices keep
+_PULL = 1e-7  # vol per unit of a parameter: holds those the quotes do not know, moves no other
+_SOFT_PULL = 1e-4  # the same of an SSVI slice towards the shape it is given
+_EXACT, _NEARLY_EXACT = 1e-10, 1e-3  # root mean squared misses in vol, between which it is worth going on
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What a slice takes from its neighbours where its own quotes say nothing: rho and
+    stretch = phi sqrt(theta), which is the slope at the money in standard deviations.
+    """
+
+    rho: float = 0.0
+    stretch: float = 0.3
+
+
+def fit_ssvi(strip: Strip, shape: Shape) -> Smile:
+    """The slice of SSVI nearest the quotes, held to ``shape`` where they leave it open.
+
+    Kept inside theta phi (1 + |rho|) < 4 and theta phi^2 (1 + |rho|) <= 4, which suffice (Gatheral and
+    Jacquier 2014, theorem 4.2); proven all the same.
+    """
+    root = np.sqrt(strip.share)
+    start = np.array(
+        [2 * math.log(float(strip.share @ strip.iv)), math.atanh(shape.rho), math.log(shape.stretch)]
+    )
+
+    def misses(x: Floats) -> Floats:
+        return np.concatenate((root * strip.misses(_ssvi(x, strip.years)), _SOFT_PULL * (x - start)))
+
+    best = leastsq(misses, start, full_output=True, xtol=1e-9, ftol=1e-10, maxfev=200)[0]
+    smile = _ssvi(best, strip.years)
+    return smile if has_no_butterfly(smile) else Smile.flat(float(strip.share @ strip.iv) ** 2 * strip.years)
+
+
+def _ssvi(x: Floats, years: float) -> Smile:
+    """From ln(variance per year at the money), artanh(rho), ln(stretch); phi is bent below its bounds."""
+    theta = math.exp(min(max(float(x[0]), -60.0), 60.0)) * years
+    rho = 0.999 * math.tanh(float(x[1]))
+    wanted = math.exp(min(max(float(x[2]), -40.0), 40.0)) / math.sqrt(theta)
+    most = _INSIDE * min(4 / (theta * (1 + abs(rho))), 2 / math.sqrt(theta * (1 + abs(rho))))
+    phi = (wanted**-4 + most**-4) ** -0.25
+    return Smile.of_ssvi(theta, rho, phi)
+
+
+def shape_of(smile: Smile) -> Shape:
+    """The skew and stretch of a curve, as an SSVI slice would have them."""
+    _, b, rho, _, _ = smile.raw
+    theta = float(smile.variance(0.0))
+    stretch = 2 * b / math.sqrt(theta)
+    return Shape(min(max(rho, -0.99), 0.99), min(max(stretch, 1e-6), 2.0))
+
+
+# --- the free fit -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """Where parameters (ln floor, ln right, ln left, centre, ln width) may be."""
+
+    low: Floats
+    high: Floats
+
+    def smile(self, place: Floats) -> Smile:
+        floor, right, left, centre, width = np.clip(place, self.low, self.high).tolist()
+        return Smile(math.exp(floor), math.exp(right), math.exp(left), centre, math.exp(width))
+
+    def place(self, smile: Smile) -> Floats:
+        tiny = math.exp(float(self.low[1]))
+        place = np.clip(
+            np.array(
+                [
+                    math.log(smile.floor),
+                    math.log(max(smile.right, tiny)),
+                    math.log(max(smile.left, tiny)),
+                    smile.centre,
+                    math.log(smile.width),
+                ]
+            ),
+            self.low,
+            self.high,
+        )
+        return np.asarray(place)
+
+
+def box_of(strip: Strip) -> Box:
+    """Around what the quotes can tell of: eight spans of centre, slopes below 2, widths in between."""
+    variance = strip.iv**2 * strip.years
+    least, most, span = float(np.min(variance)), float(np.max(variance)), strip.span
+    faint = 1e-4 * math.sqrt(least / span)  # a root of a slope that adds 1e-8 of the variance over the span
+    middle = float(strip.k[0] + strip.k[-1]) / 2
+    steepest = math.log(math.sqrt(1.9999))
+    return Box(
+        np.array(
+            [
+                math.log(least) - 16,
+                math.log(min(faint, 1e-3)),
+                math.log(min(faint, 1e-3)),
+                middle - 8 * span,
+                math.log(span) - 9,
+            ]
+        ),
+        np.array([math.log(2 * most), steepest, steepest, middle + 8 * span, math.log(span) + 4]),
+    )
+
+
+class _Misses:
+    """Misses and their Jacobian in free numbers x, a logistic curve of which holds each parameter in the box.
+
+    Both come from one pass and are kept: the solver asks for the second where it has asked for the first.
+    """
+
+    def __init__(self, strip: Strip, box: Box, start: Smile) -> None:
+        self._strip, self._box = strip, box
+        self._range = box.high - box.low
+        share = np.clip((box.place(start) - box.low) / self._range, 0.01, 0.99)
+        self.start: Floats = np.log(share / (1 - share))
+        self._at: bytes = b""
+        self._root = np.sqrt(strip.share)
+        quotes = strip.k.size
+        self._misses = np.empty(quotes + 5)
+        self._jacobian = np.zeros((quotes + 5, 5))
+        self._jacobian[quotes:] = _PULL * np.eye(5)
+
+    def misses(self, x: Floats) -> Floats:
+        self._pass(x)
+        return self._misses
+
+    def jacobian(self, x: Floats) -> Floats:
+        self._pass(x)
+        return self._jacobian
+
+    def smile(self, x: Floats) -> Smile:
+        return self._box.smile(self._box.low + self._range * self._share(x))
+
+    def _share(self, x: Floats) -> Floats:
+        return np.asarray(0.5 + 0.5 * np.tanh(x / 2))
+
+    def _pass(self, x: Floats) -> None:
+        if x.tobytes() == self._at:
+            return
+        self._at = x.tobytes()
+        share = self._share(x)
+        floor, right, left, centre, width = (self._box.low + self._range * share).tolist()
+        floor, right, left, width = math.exp(floor), math.exp(right), math.exp(left), math.exp(width)
+        d = self._strip.k - centre
+        away = np.sqrt(d * d + width * width)
+        long = away + np.abs(d)
+        short = width * width / long
+        is_right = d >= 0
+        above, below = np.where(is_right, long, short), np.where(is_right, short, long)
+        rising, falling = right * np.sqrt(above), left * np.sqrt(below)
+        gap = rising - falling
+        vol = np.sqrt((floor + gap * gap / 2) / self._strip.years)
+        quotes = d.size
+        self._misses[:quotes] = self._root * (vol - self._strip.iv)
+        self._misses[quotes:] = _PULL * (x - self.start)
+        unit = self._root / (2 * self._strip.years * vol)
+        pace = unit * gap / (2 * away)
+        of_place = self._jacobian[:quotes]
+        of_place[:, 0] = unit * floor
+        of_place[:, 1] = unit * gap * rising
+        of_place[:, 2] = -unit * gap * falling
+        of_place[:, 3] = -pace * (rising + falling)
+        of_place[:, 4] = pace * (rising * below - falling * above)
+        of_place *= self._range * share * (1 - share)
+
+
+def nearest_svi(strip: Strip) -> Smile:
+    """Least squares from the best start; where the quotes nearly lie on one curve, taken to the end, and from
+    the next best starts too if that end is not theirs.
+    """
+    box = box_of(strip)
+    best: Smile | None = None
+    for start in _starts(strip):
+        problem = _Misses(strip, box, start)
+        found = problem.start
+        for xtol, ftol, calls in ((1e-9, 1e-10, 100), (1e-14, 1e-15, 1000)):
+            found = leastsq(
+                problem.misses,
+                found,
+                Dfun=problem.jacobian,
+                full_output=True,
+                xtol=xtol,
+                ftol=ftol,
+                maxfev=calls,
+            )[0]
+            smile = problem.smile(found)
+            if not _EXACT**2 < strip.loss(smile) < _NEARLY_EXACT**2:
+                break
+        if best is None or strip.loss(smile) < strip.loss(best):
+            best = smile
+        if not _EXACT**2 < strip.loss(best) < _NEARLY_EXACT**2:
+            break
+    if best is None:
+        raise ValueError(f"no place to start from: {strip}")
+    return best
+
+
+def _starts(strip: Strip, most: int = 4) -> Iterator[Smile]:
+    """The best few of a grid of (centre, width), the other three parameters by linear least squares."""
+    span, middle = strip.span, float(strip.k[0] + strip.k[-1]) / 2
+    spots = np.array([*product((-0.6, -0.3, -0.1, 0.1, 0.3, 0.6), (0.03, 0.12, 0.4, 1.2))]) * span
+    centre, width = spots[:, :1] + middle, spots[:, 1:]
+    variance = strip.iv**2 * strip.years
+    weight = strip.share / variance
+    d = strip.k - centre
+    away = np.hypot(d, width)
+    above, below = (away + d) / 2, (away - d) / 2
+    basis = np.stack((np.ones_like(d), above, below), -1)
+    normal = np.einsum("cnp,n,cnq->cpq", basis, weight, basis)
+    normal += np.eye(3) * (1e-12 * np.trace(normal, axis1=1, axis2=2)[:, None, None])
+    answer = np.linalg.solve(normal, np.einsum("cnp,n->cp", basis, weight * variance)[:, :, None])[:, :, 0]
+    up, down = (np.clip(answer[:, i : i + 1], 1e-8, 1.9) for i in (1, 2))
+    wings = up * above + down * below
+    a = (variance - wings) @ (weight / weight.sum())
+    floor = np.maximum(a[:, None] + width * np.sqrt(up * down), 0.05 * np.min(variance))
+    value = floor - width * np.sqrt(up * down) + wings
+    losses = ((value - variance) ** 2) @ weight
+    for index in np.argsort(losses)[:most]:
+        yield Smile(
+            float(floor[index, 0]),
+            math.sqrt(up[index, 0]),
+            math.sqrt(down[index, 0]),
+            float(centre[index, 0]),
+            float(width[index, 0]),
+        )
