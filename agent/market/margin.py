@@ -167,12 +167,3 @@ class PenalisedAccount(MarginAccount, Protocol):
         liquidation pays back to creditors is no loss.
         """
         ...
-
-
-@runtime_checkable
-class ReducibleAccount(MarginAccount, Protocol):
-    """The account of one position that can be closed in part: it can say what it would be afterwards."""
-
-    def reduced(self, size_wad: int) -> MarginAccount:
-        """With ``size_wad`` less of the position and the collateral as it is."""
-        ...

@@ -155,7 +155,7 @@ def _close(ask: Ask, done: Exact, close: Close, size: float, budget: dict[Addres
         token = account.collateral_token.address
         budget[token] = budget.get(token, 0) + account.collateral_wad
     elif is_reducible(account):
-        done.accounts[account.key] = account.reduced(size_wad)
+        done.accounts[account.key] = account.cut(position.instrument.market, size_wad)
 
 
 def _signed(ask: Ask, done: Exact, deals: Sequence[tuple[Deal, float]]) -> list[tuple[Deal, int]]:

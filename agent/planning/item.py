@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TypeGuard
 
 from agent.market.instrument import Option
-from agent.market.margin import CollateralKind, MarginAccount, ReducibleAccount, TradableAccount
+from agent.market.margin import CollateralKind, CuttableAccount, MarginAccount, TradableAccount
 from agent.market.offer import LottedOffer, Offer
 from agent.market.position import Position
 from agent.planning.policy import Policy
@@ -99,9 +99,9 @@ def is_tradable(account: MarginAccount) -> TypeGuard[TradableAccount]:
     return hasattr(type(account), "traded")
 
 
-def is_reducible(account: MarginAccount) -> TypeGuard[ReducibleAccount]:
-    """As isinstance says."""
-    return hasattr(type(account), "reduced")
+def is_reducible(account: MarginAccount) -> TypeGuard[CuttableAccount]:
+    """Whether it is the account of a position that can be closed in part, with its collateral left alone."""
+    return hasattr(type(account), "cut") and not is_tradable(account)
 
 
 def closable(positions: Sequence[Position], venues: Sequence[str]) -> list[Position]:

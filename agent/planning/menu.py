@@ -176,7 +176,7 @@ def close_choice(
             if close.is_whole:
                 once[point.measure] = max(0.0, -to_float(point.start_wad) * 1.01)
             elif is_reducible(account):
-                after = (account.reduced(from_float(size)) for size in sizes[1:])
+                after = (account.cut(position.instrument.market, from_float(size)) for size in sizes[1:])
                 effects[point.measure] = (
                     0.0,
                     *(to_float(slack_wad(one, point.ratio_wad) - point.start_wad) for one in after),

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 from fractions import Fraction
-from functools import lru_cache
 
-from agent.market.margin import MarginAccount
-from agent.risk.liquidation import shocked
+from agent.market.margin import Betas, MarginAccount, Prices, ShapedAccount, WeightedAccount
+from agent.risk.liquidation import moved
 from agent.values.fixed import WAD
 
-STEPS = 16  # from the present price to the stated distance, each way
+STEPS = 16  # from the present price to the stated distance, each way, where no shape is known
 
 
 def edges(distance: float) -> tuple[int, ...]:
@@ -24,9 +23,21 @@ def slack_wad(account: MarginAccount, ratio_wad: int) -> int:
 
     In the collateral token at 18 decimals; the unit is for what the contract rounds to its decimals.
     """
-    prices = shocked(account.prices, ratio_wad)
+    prices = prices_at(account, ratio_wad)
     gap_wad = account.equity_wad(prices, account.at_s) - account.requirement_wad(prices, account.at_s)
     return gap_wad - unit_wad(account)
+
+
+def prices_at(account: MarginAccount, ratio_wad: int) -> Prices:
+    """The account's prices when what moves with the market is at ``ratio_wad`` of what it is now."""
+    return moved(account.prices, ratio_wad, betas_of(account))
+
+
+def betas_of(account: MarginAccount) -> Betas:
+    """How much of the move each price makes: the account's own word, or all of it."""
+    if hasattr(type(account), "betas") and isinstance(account, WeightedAccount):
+        return account.betas
+    return dict.fromkeys(account.prices, WAD)
 
 
 def unit_wad(account: MarginAccount) -> int:
@@ -40,6 +51,7 @@ class Ledger:
     def __init__(self) -> None:
         self._left: dict[tuple[int, int], int] = {}
         self._lost: dict[tuple[int, int], bool] = {}
+        self._ways: dict[tuple[int, float], tuple[int, ...]] = {}
         self._kept: dict[int, MarginAccount] = {}  # keeps the identities that are the keys
 
     def left_wad(self, account: MarginAccount, ratio_wad: int) -> int:
@@ -47,7 +59,7 @@ class Ledger:
         key = (id(account), ratio_wad)
         if key not in self._left:
             self._kept[id(account)] = account
-            prices = shocked(account.prices, ratio_wad)
+            prices = prices_at(account, ratio_wad)
             equity_wad = account.equity_wad(prices, account.at_s)
             self._left[key] = equity_wad - account.requirement_wad(prices, account.at_s)
         return self._left[key]
@@ -57,9 +69,30 @@ class Ledger:
         key = (id(account), ratio_wad)
         if key not in self._lost:
             self._kept[id(account)] = account
-            prices = shocked(account.prices, ratio_wad)
+            prices = prices_at(account, ratio_wad)
             self._lost[key] = account.is_liquidatable(prices, account.at_s)
         return self._lost[key]
+
+    def way(self, account: MarginAccount, distance: float) -> tuple[int, ...]:
+        """The ratios (wad) that are looked at on the way to ``distance``, both ways.
+
+        An account that knows its shape has its least headroom at an end or at one of its bends: those, and
+        the middles. Of any other it is looked at in sixteen steps each way.
+        """
+        key = (id(account), distance)
+        if key not in self._ways:
+            self._kept[id(account)] = account
+            reach = math.ceil(Fraction(distance) * WAD)
+            is_shaped = hasattr(type(account), "bends")
+            steps = 2 if is_shaped else STEPS
+            ratios = {max(0, WAD + reach * step // steps) for step in range(-steps, steps + 1)}
+            if is_shaped and isinstance(account, ShapedAccount):
+                betas = betas_of(account)
+                corners = {WAD - WAD * WAD // beta for beta in betas.values() if beta > WAD or beta < 0}
+                corners |= set(account.bends(betas))
+                ratios |= {ratio for ratio in corners if WAD - reach < ratio < WAD + reach}
+            self._ways[key] = tuple(sorted(ratios))
+        return self._ways[key]
 
     def slack_wad(self, account: MarginAccount, ratio_wad: int) -> int:
         """As `slack_wad`."""
@@ -70,7 +103,9 @@ class Ledger:
 
         As `risk.liquidation.collateral_to`, at every point that `danger` looks at.
         """
-        return max(-self.left_wad(account, ratio) for ratio in way(distance)) + unit_wad(account)
+        return max(-self.left_wad(account, ratio) for ratio in self.way(account, distance)) + unit_wad(
+            account
+        )
 
     def danger(self, account: MarginAccount, distance: float, added_wad: int = 0) -> int | None:
         """The ratio (wad) within ``distance`` at which the account is nearest to liquidation, if any.
@@ -79,7 +114,7 @@ class Ledger:
         model liquidates it nowhere on the way, neither by its predicate nor by equity against requirement.
         """
         worst: tuple[int, int] | None = None
-        for ratio_wad in way(distance):
+        for ratio_wad in self.way(account, distance):
             left_wad = self.left_wad(account, ratio_wad) + added_wad
             is_bad = left_wad < 0 or (added_wad == 0 and self.is_lost(account, ratio_wad))
             if is_bad and (worst is None or left_wad < worst[0]):
@@ -88,12 +123,5 @@ class Ledger:
 
     def is_no_worse(self, after: MarginAccount, before: MarginAccount, distance: float) -> bool:
         """Whether ``after`` has at least as much left as ``before`` wherever it has less than it needs."""
-        pairs = ((self.left_wad(after, r), self.left_wad(before, r)) for r in way(distance))
+        pairs = ((self.left_wad(after, r), self.left_wad(before, r)) for r in self.way(after, distance))
         return all(left_wad >= min(0, had_wad) for left_wad, had_wad in pairs)
-
-
-@lru_cache(maxsize=64)
-def way(distance: float) -> tuple[int, ...]:
-    """The ratios (wad) to the present prices that are looked at on the way to ``distance``, both ways."""
-    reach = math.ceil(Fraction(distance) * WAD)
-    return tuple(max(0, WAD + reach * step // STEPS) for step in range(-STEPS, STEPS + 1))

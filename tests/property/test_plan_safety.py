@@ -64,7 +64,7 @@ def after(seen: Snapshot, done: Plan) -> Iterator[tuple[MarginAccount, int, bool
                 else:
                     now = _shrunk(seen, now, action)
             elif isinstance(now, ShortOption) and isinstance(action, Reduce) and action.key == account.key:
-                now = now.reduced(action.size_wad)
+                now = now.cut(now.market, action.size_wad)
         yield now, paid_wad, is_traded
 
 

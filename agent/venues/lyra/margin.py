@@ -170,10 +170,6 @@ class ShortOption:
         """Collateral below the minimum, before expiry (``liquidatePosition`` refuses an expired board)."""
         return at_s < self.expiry_s and self.collateral_wad < self.requirement_wad(prices, at_s)
 
-    def reduced(self, size_wad: int) -> ShortOption:
-        """After a partial close, which keeps the collateral and is paid from the wallet."""
-        return replace(self, amount_wad=max(0, self.amount_wad - size_wad))
-
     def binding(self, prices: Prices, at_s: int) -> str:
         """Which of the three terms rules."""
         if at_s >= self.expiry_s:

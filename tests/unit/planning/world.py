@@ -69,9 +69,18 @@ def world(seed: int, *, size: float = 1.0) -> Snapshot:
     initial = max(0.0, notional * (0.12 if balance > 0 else 0.0))
     marks = {leg.market: from_float(spots[leg.market] * draw.uniform(0.998, 1.002)) for leg in legs}
     account = CurieMargin(
-        USD, from_float(balance), 0, 0, 0, max(0, from_float(notional * 0.15 - initial + 20 * size)),
-        tuple(legs), 62_500, 100_000, 25_000, NOW_S, frozen(marks),
-    )  # fmt: skip
+        collateral_token=USD,
+        balance_wad=from_float(balance),
+        owed_wad=0,
+        pending_fee_wad=0,
+        free_wad=max(0, from_float(notional * 0.15 - initial + 20 * size)),
+        legs=tuple(legs),
+        maintenance_ppm=62_500,
+        initial_ppm=100_000,
+        penalty_ppm=25_000,
+        at_s=NOW_S,
+        marks=frozen(marks),
+    )
     depth = size * draw.choice([200.0, 1000.0, 20_000.0])
     offers = tuple(
         _perpetual(leg, spots[leg.market], depth / (1 if leg.market == PERP else 15), marks[leg.market], draw)
