@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from agent.values.address import MarketId
 from agent.values.amount import Token
@@ -55,4 +55,19 @@ class Offer(Protocol):
 
     def margin_need_wad(self, size_wad: int) -> int:
         """Free collateral of the venue's margin account that the trade takes up (0 for spot)."""
+        ...
+
+
+@runtime_checkable
+class LottedOffer(Offer, Protocol):
+    """An offer that trades whole lots only, or nothing below a size."""
+
+    @property
+    def lot_wad(self) -> int:
+        """Sizes are multiples of it; 0: any size."""
+        ...
+
+    @property
+    def min_size_wad(self) -> int:
+        """The smallest |size|; 0: any."""
         ...

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -77,4 +78,4 @@ def allocate(size_wad: int, offers: Sequence[Offer], holding_hours: float, capac
 def total_cost_wad(offer: Offer, size_wad: int, holding_hours: float) -> int:
     """Fee and impact now plus the expected carry of holding ``size_wad`` for ``holding_hours``."""
     carry = offer.carry_per_day * to_float(size_wad) * holding_hours / 24
-    return offer.cost_wad(size_wad) + from_float(carry)
+    return offer.cost_wad(size_wad) + (from_float(carry) if math.isfinite(carry) else 0)

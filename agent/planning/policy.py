@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from decimal import Decimal
 
@@ -67,12 +68,48 @@ class Policy(BaseModel):
     min_trade: Decimal = Field(default=Decimal("0.01"), gt=0, description="smallest hedge in asset units")
     min_top_up: Decimal = Field(default=Decimal(10), ge=0, description="smallest collateral move, in quote")
     cash_reserve: Decimal = Field(default=Decimal(0), ge=0, description="quote the wallet keeps")
+    stress_distance: Decimal | None = Field(
+        default=None,
+        ge=0,
+        lt=1,
+        description="price move both ways that no planned trade may let liquidate; `floor_distance` if unset",
+    )
+    gamma_band: Mapping[str, Decimal] = Field(
+        default={}, description="largest |net gamma| per asset, asset units per 1 of price; none if unnamed"
+    )
+    vega_band: Mapping[str, Decimal] = Field(
+        default={}, description="largest |net vega| per asset, quote per 1.00 of volatility; none if unnamed"
+    )
+    greek_target_share: Decimal = Field(
+        default=Decimal("0.8"), gt=0, le=1, description="share of those bands that a plan goes back to"
+    )
+    open_delta_bps: int = Field(
+        default=500,
+        ge=1,
+        le=10_000,
+        description="what delta left open inside its band counts, of its price: more is not paid to close it",
+    )
+    carry_deadband_bps: Decimal = Field(
+        default=Decimal(5), ge=0, description="funding per day below which it does not count, of the price"
+    )
+    switch_margin: Decimal = Field(
+        default=Decimal("0.5"), ge=0, description="what gained funding must pay beyond its cost: 0.5 is half"
+    )
+    trade_gas: int = Field(default=700_000, ge=0, description="gas a trade is reckoned to take")
+    transfer_gas: int = Field(default=200_000, ge=0, description="gas moving collateral is reckoned to take")
+    close_gas: int = Field(default=1_500_000, ge=0, description="gas closing an option is reckoned to take")
+    solver_ms: int = Field(
+        default=120, ge=0, le=10_000, description="longest search for the cheapest plan; then a simple one"
+    )
 
     @model_validator(mode="after")
     def _ordered(self) -> Policy:
         if not self.floor_distance < self.target_distance <= self.release_distance:
             raise ValueError("floor_distance < target_distance <= release_distance is needed")
-        if any(width <= 0 for width in self.band.values()):
+        if self.stress_distance is not None and self.stress_distance > self.target_distance:
+            raise ValueError("stress_distance <= target_distance is needed")
+        widths = (*self.band.values(), *self.gamma_band.values(), *self.vega_band.values())
+        if any(width <= 0 for width in widths):
             raise ValueError("every band must be positive")
         return self
 
@@ -83,6 +120,12 @@ class Policy(BaseModel):
     def trigger_wad(self, asset: str) -> int:
         """Where a hedge is due."""
         return from_decimal(self.band.get(asset, Decimal(0)) * self.trigger_share)
+
+    @property
+    def guard_distance(self) -> float:
+        """What every account a plan touches survives: the floor, or the stress where that is farther."""
+        widest = max(self.floor_distance, self.stress_distance or self.floor_distance)
+        return math.nextafter(float(widest), math.inf)  # a float is not to be short of the decimal
 
     @property
     def min_trade_wad(self) -> int:

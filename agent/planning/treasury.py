@@ -127,13 +127,13 @@ def fund(
 
 def any_due(accounts: Mapping[str, MarginAccount], policy: Policy) -> bool:
     """Whether any account is below its floor."""
-    return any(collateral_to(a, float(policy.floor_distance)) > 0 for a in accounts.values())
+    return any(collateral_to(a, policy.guard_distance) > 0 for a in accounts.values())
 
 
 def _needs(accounts: Mapping[str, MarginAccount], policy: Policy) -> list[_Need]:
     needs = []
     for account in accounts.values():
-        floor_wad = collateral_to(account, float(policy.floor_distance))
+        floor_wad = collateral_to(account, policy.guard_distance)
         if floor_wad <= 0:
             continue
         target_wad = max(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 
 from agent.chain.lens import read_one
 from agent.errors import EvenkeelError, LaneBusy, PlanInfeasible, Refused
 from agent.market.intent import Action, Order
 from agent.market.snapshot import Snapshot, VenueState
+from agent.planning.carry import CarryTrail
 from agent.planning.plan import Plan, Writer, plan
 from agent.planning.policy import Policy
 from agent.risk.assessment import Assessment, assess
@@ -36,6 +38,7 @@ class Desk:
     sender: Sender | None = None
     recorder: Recorder | None = None
     trail: Trail = field(default_factory=Trail)
+    carry: CarryTrail = field(default_factory=CarryTrail)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +72,14 @@ def cycle(desk: Desk, block: Block) -> Pass:
     snapshot = desk.eye.see(desk.account, block)
     assessment = assess(snapshot, desk.bounds)
     desk.trail.note(block.timestamp_s, assessment.spot)
+    offers = [offer for state in snapshot.venues for offer in state.offers]
+    desk.carry.note(block.timestamp_s, offers)
+    carry = desk.carry.expected(int(desk.policy.holding_hours * 3600))
     intent = next_intent(desk, block)
     try:
         known = writers(desk, snapshot)
-        plans = plan(snapshot, assessment, desk.policy, known, intent.id, desk.trail.moves())
+        moves = desk.trail.moves()
+        plans = plan(snapshot, assessment, desk.policy, known, intent.id, moves, carry, time.monotonic)
     except PlanInfeasible as error:
         _record(desk, "infeasible", {"block": block.number, "conflicts": error.fields["conflicts"]})
         return Pass(block, snapshot, assessment, refused=(error.message,), aftermath=aftermath)

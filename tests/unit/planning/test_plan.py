@@ -6,7 +6,7 @@ from dataclasses import replace
 from decimal import Decimal
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.errors import PlanInfeasible
@@ -179,6 +179,7 @@ def test_a_policy_whose_floor_is_above_its_target_is_refused() -> None:
         Policy(floor_distance=Decimal("0.3"), target_distance=Decimal("0.2"))
 
 
+@settings(deadline=None)  # time has a test of its own
 @given(
     collaterals=st.lists(st.integers(2_100, 30_000), min_size=1, max_size=4),
     cash=st.integers(0, 60_000),
