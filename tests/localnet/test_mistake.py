@@ -521,6 +521,7 @@ def test_a_mistake_is_named_with_its_cure_and_sends_nothing(ask: Ask, world: Wor
 def test_every_single_wrong_address_of_a_deployment_is_noticed(ask: Ask, world: World, venue: str) -> None:
     kinds = {"curie": CurieDeployment, "lyra": LyraDeployment, "uniswap": UniswapDeployment}
     lists = {"markets": ("address",), "pools": ("address", "asset_token", "quote_token")}
+    optional = {"collaterals"}
     fields = [name for name in kinds[venue].model_fields if name not in {"asset", *lists}]
     fields += [
         f"{name}__0__{part}" for name in lists if name in kinds[venue].model_fields for part in lists[name]
@@ -533,9 +534,9 @@ def test_every_single_wrong_address_of_a_deployment_is_noticed(ask: Ask, world: 
     }
     for field in fields:
         for instead in (others[venue], STRANGER):
-            told = ask(
-                "positions", "-c", world.config, *world.deployment(**{f"{venue}__{field}": instead}), "--json"
-            )
+            value = [{"address": instead, "asset": "ETH"}] if field in optional else instead
+            words = world.deployment(**{f"{venue}__{field}": value})
+            told = ask("positions", "-c", world.config, *words, "--json")
             assert (told.code, told.error["error"]) == (5, "ContractMismatch"), (field, instead, told)
 
 

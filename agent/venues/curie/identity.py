@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from agent.chain.question import Question, Reply, ask
 from agent.errors import ContractMismatch, DecodeMismatch, ReadReverted
-from agent.values.address import Address
+from agent.values.address import ZERO, Address
 from agent.values.amount import Token
 from agent.values.call import Reading
 from agent.venues.curie.reader import CURIE, Key, decode_token, token_questions
@@ -64,7 +64,31 @@ def identify(curie: CurieDeployment) -> Reading[tuple[Token, ...]]:
                 )
     for key in token_questions(curie):
         _answered(replies[key], "Curie's settlement token", lambda found: found.outputs)
+    yield from _collaterals(curie)
     return (decode_token(curie, replies),)
+
+
+def _collaterals(curie: CurieDeployment) -> Reading[None]:
+    """Every token that is said to be collateral is some. Raises ContractMismatch."""
+    if not curie.collaterals:
+        return
+    asked: dict[Key, Question] = {
+        ("manager", ""): Question(Address(curie.vault), CURIE["getCollateralManager"])
+    }
+    manager = (yield from ask(asked))[("manager", "")].address
+    tokens = [Address(other.address) for other in curie.collaterals]
+    asked = {("config", token): Question(manager, CURIE["getCollateralConfig"], (token,)) for token in tokens}
+    replies = yield from ask(asked)
+    for token in tokens:
+        (config,) = _answered(
+            replies[("config", token)], "Curie's collateral manager", lambda found: found.outputs
+        )
+        if cast(tuple[str, int, int, int], config)[0] == ZERO:
+            raise ContractMismatch(
+                target=token,
+                expected=f"collateral that Curie's {manager} takes",
+                reason="it has no price there",
+            )
 
 
 def _answered(reply: Reply, expected: str, decode: Callable[[Reply], T]) -> T:
