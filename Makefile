@@ -18,7 +18,7 @@ demo: setup
 	$(BIN)/evenkeel demo --seed $(SEED) --out out/demo
 
 test: setup
-	$(BIN)/python -m scripts.front test -- $(BIN)/pytest $(ARGS)
+	$(BIN)/python -m scripts.front test -- $(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile $(ARGS)
 
 chaos: setup
 	$(BIN)/python -m tests.chaos --seed $(SEED) --faults $(FAULTS) --out out/chaos

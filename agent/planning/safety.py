@@ -5,11 +5,10 @@ from __future__ import annotations
 import math
 from fractions import Fraction
 
-from agent.market.margin import Betas, MarginAccount, Prices, ShapedAccount, WeightedAccount
-from agent.risk.liquidation import moved
+from agent.market.margin import MarginAccount, Prices
+from agent.risk.liquidation import betas_of, moved
+from agent.risk.remedy import ratios_within
 from agent.values.fixed import WAD
-
-STEPS = 16  # from the present price to the stated distance, each way, where no shape is known
 
 
 def edges(distance: float) -> tuple[int, ...]:
@@ -31,13 +30,6 @@ def slack_wad(account: MarginAccount, ratio_wad: int) -> int:
 def prices_at(account: MarginAccount, ratio_wad: int) -> Prices:
     """The account's prices when what moves with the market is at ``ratio_wad`` of what it is now."""
     return moved(account.prices, ratio_wad, betas_of(account))
-
-
-def betas_of(account: MarginAccount) -> Betas:
-    """How much of the move each price makes: the account's own word, or all of it."""
-    if hasattr(type(account), "betas") and isinstance(account, WeightedAccount):
-        return account.betas
-    return dict.fromkeys(account.prices, WAD)
 
 
 def unit_wad(account: MarginAccount) -> int:
@@ -74,23 +66,12 @@ class Ledger:
         return self._lost[key]
 
     def way(self, account: MarginAccount, distance: float) -> tuple[int, ...]:
-        """The ratios (wad) that are looked at on the way to ``distance``, both ways.
-
-        An account that knows its shape has its least headroom at an end or at one of its bends: those, and
-        the middles. Of any other it is looked at in sixteen steps each way.
-        """
+        """The ratios (wad) that are looked at on the way to ``distance``, both ways, and the middles."""
         key = (id(account), distance)
         if key not in self._ways:
             self._kept[id(account)] = account
-            reach = math.ceil(Fraction(distance) * WAD)
-            is_shaped = hasattr(type(account), "bends")
-            steps = 2 if is_shaped else STEPS
-            ratios = {max(0, WAD + reach * step // steps) for step in range(-steps, steps + 1)}
-            if is_shaped and isinstance(account, ShapedAccount):
-                betas = betas_of(account)
-                corners = {WAD - WAD * WAD // beta for beta in betas.values() if beta > WAD or beta < 0}
-                corners |= set(account.bends(betas))
-                ratios |= {ratio for ratio in corners if WAD - reach < ratio < WAD + reach}
+            half = math.ceil(Fraction(distance) * WAD) // 2
+            ratios = {*ratios_within(account, distance), max(0, WAD - half), WAD + half}
             self._ways[key] = tuple(sorted(ratios))
         return self._ways[key]
 

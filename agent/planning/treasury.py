@@ -10,7 +10,7 @@ from agent.market.margin import CollateralKind, MarginAccount
 from agent.market.position import Position
 from agent.market.snapshot import Snapshot
 from agent.planning.policy import Policy
-from agent.risk.liquidation import collateral_to
+from agent.risk.remedy import collateral_to
 from agent.values.address import Address
 from agent.values.fixed import BPS, WAD, decimal, from_float, mul_down, mul_up
 

@@ -12,17 +12,8 @@ from agent.market.margin import CuttableAccount, MarginAccount
 from agent.market.position import Greeks, Position
 from agent.market.snapshot import Snapshot
 from agent.risk.assessment import spot_prices
-from agent.risk.liquidation import (
-    DIRECTIONS,
-    Flip,
-    Lapse,
-    collateral_to,
-    is_safe_within,
-    size_to,
-    solve_joint,
-    solve_lapse,
-    solve_price,
-)
+from agent.risk.liquidation import DIRECTIONS, Flip, Lapse, solve_joint, solve_lapse, solve_price
+from agent.risk.remedy import collateral_to, is_safe_within, size_to
 from agent.values.address import MarketId
 from agent.values.fixed import WAD, to_float
 

@@ -12,17 +12,13 @@ narrower than the grid can be jumped over.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import Literal
 
 from agent.market.margin import (
     AccruingAccount,
     Betas,
-    CuttableAccount,
-    FundableAccount,
     MarginAccount,
     Prices,
     ShapedAccount,
@@ -35,7 +31,6 @@ from agent.values.fixed import WAD
 Direction = Literal["down", "up"]
 DIRECTIONS: tuple[Direction, Direction] = ("down", "up")
 
-ROUNDS = 200  # collateral of which a part is lost to a higher requirement is added to at most this often
 HORIZON_S = 365 * 86_400
 GRAIN_S = 60  # an account of unknown shape may be liquidatable for less than this without being noticed
 TOP = 16 * WAD  # a rise beyond sixteen times the price is "never"
@@ -130,7 +125,7 @@ def solve_joint(
     """
     if betas is None and len(account.prices) == 1:
         return solve_price(account, next(iter(account.prices)), direction, at_s)
-    moving = _betas(account) if betas is None else betas
+    moving = betas_of(account) if betas is None else betas
     when = account.at_s if at_s is None else at_s
     first = next(iter(account.prices), None)
 
@@ -201,78 +196,10 @@ def moved(prices: Prices, ratio_wad: int, betas: Betas) -> Prices:
     }
 
 
-def collateral_to(account: MarginAccount, distance: float) -> int:
-    """The collateral (wad of the account's token) to add so that nothing within ``distance`` liquidates it.
-
-    Negative means that much could be taken out. Adding x raises equity by x at every price, and the
-    contracts liquidate below the requirement, not at it: the answer is the largest requirement minus equity
-    over the distance, either way, and one unit of the token for what the contract's rounding to its decimals
-    hides. Exact where the account knows its shape; else it is looked at in eight steps each way. Where what
-    is posted raises the requirement too (`FundableAccount`), that is added until it is enough.
-    """
-    unit = int(10 ** max(0, 18 - account.collateral_token.decimals))
-    amount = _largest_gap(account, distance) + unit
-    if isinstance(account, FundableAccount):
-        for _ in range(ROUNDS):
-            short = _largest_gap(account.funded(amount), distance)
-            if short <= 0:
-                break
-            amount += short + unit
-    return amount
-
-
-def _largest_gap(account: MarginAccount, distance: float) -> int:
-    """Requirement minus equity where it is largest within the distance."""
-    return max(
-        account.requirement_wad(prices, account.at_s) - account.equity_wad(prices, account.at_s)
-        for prices in _within(account, distance)
-    )
-
-
-def size_to(account: CuttableAccount, market: MarketId, distance: float, step_wad: int = WAD // 10**6) -> int:
-    """The least size (wad, > 0 whichever side is held) to close in ``market`` so that nothing within
-    ``distance`` liquidates the account; a multiple of ``step_wad`` unless it is all of it.
-
-    0 if it is there already. All of it does not always do: ``is_safe_within`` of what ``cut`` returns says.
-    Presumes that a smaller position is a safer one, as long as it is the one that endangers the account.
-    """
-    held = abs(account.size_wad(market))
-
-    def is_safe(size: int) -> bool:
-        return is_safe_within(account.cut(market, size) if size else account, distance)
-
-    if is_safe(0):
-        return 0
-    low, high = 0, -(-held // step_wad)
-    while high - low > 1:
-        middle = (low + high) // 2
-        if is_safe(min(middle * step_wad, held)):
-            high = middle
-        else:
-            low = middle
-    return min(high * step_wad, held)
-
-
-def is_safe_within(account: MarginAccount, distance: float) -> bool:
-    """Whether no joint move of up to ``distance`` either way liquidates the account."""
-    return not any(account.is_liquidatable(prices, account.at_s) for prices in _within(account, distance))
-
-
-def _within(account: MarginAccount, distance: float) -> list[Prices]:
-    """Where headroom can be least within the distance: the ends, and what lies between."""
-    reach, betas = math.ceil(Fraction(distance) * WAD), _betas(account)
-    ratios = {max(0, WAD - reach), WAD, WAD + reach}
-    if isinstance(account, ShapedAccount):
-        corners = (*account.bends(betas), *_vanishing(betas))
-        ratios |= {ratio for ratio in corners if WAD - reach < ratio < WAD + reach}
-    else:
-        ratios |= {max(0, WAD + reach * step // 8) for step in range(-8, 9)}
-    return [moved(account.prices, ratio, betas) for ratio in sorted(ratios)]
-
-
-def _betas(account: MarginAccount) -> Betas:
+def betas_of(account: MarginAccount) -> Betas:
     """The account's own, or one for each of its prices."""
-    if isinstance(account, WeightedAccount):
+    # The first question is cheap, and the answer to it is no for most accounts.
+    if hasattr(type(account), "betas") and isinstance(account, WeightedAccount):
         return account.betas
     return dict.fromkeys(account.prices, WAD)
 
@@ -288,17 +215,17 @@ def _stops(account: MarginAccount, betas: Mapping[MarketId, int], direction: Dir
     """
     last = 0 if direction == "down" else TOP
     if isinstance(account, ShapedAccount):
-        corners = {*account.bends(betas), *_vanishing(betas), last}
+        corners = {*account.bends(betas), *vanishing(betas), last}
         corners |= set(_DOWN_STRIDES if direction == "down" else _UP_STRIDES)
     else:
-        corners = {*(_DOWN if direction == "down" else _UP), *_vanishing(betas)}
+        corners = {*(_DOWN if direction == "down" else _UP), *vanishing(betas)}
     ahead = (
         ratio for ratio in corners if (last <= ratio < WAD if direction == "down" else WAD < ratio <= last)
     )
     return sorted(ahead, reverse=direction == "down")
 
 
-def _vanishing(betas: Mapping[MarketId, int]) -> Iterable[int]:
+def vanishing(betas: Mapping[MarketId, int]) -> Iterable[int]:
     """Where a market reaches nothing and stays: the move bends there."""
     return (WAD - WAD * WAD // beta for beta in betas.values() if beta > WAD or beta < 0)
 

@@ -22,7 +22,8 @@ from agent.market.position import Position
 from agent.market.vol import VolSource
 from agent.pricing import surface
 from agent.pricing.arbitrage import has_no_butterfly, has_no_calendar
-from agent.risk.liquidation import collateral_to, solve_price
+from agent.risk.liquidation import solve_price
+from agent.risk.remedy import collateral_to
 from agent.runtime.prove import prove
 from agent.sim import depth
 from agent.sim.contract import Contract

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.market.margin import MarginAccount, TradableAccount
-from agent.risk.liquidation import collateral_to, solve_price
+from agent.risk.liquidation import solve_price
+from agent.risk.remedy import collateral_to
 from agent.values.address import ZERO, MarketId
 from agent.values.amount import Token
 from agent.values.fixed import Q96, WAD, mul_div_down

@@ -26,12 +26,12 @@ from agent.risk.liquidation import (
     TOP,
     Direction,
     Flip,
-    collateral_to,
     shocked,
     solve_joint,
     solve_price,
     solve_time,
 )
+from agent.risk.remedy import collateral_to
 from agent.values.address import ZERO, ChainId, MarketId
 from agent.values.amount import Token
 from agent.values.block import Block

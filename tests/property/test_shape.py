@@ -9,17 +9,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from agent.market.margin import ShapedAccount
-from agent.risk.liquidation import (
-    DIRECTIONS,
-    TOP,
-    Direction,
-    is_safe_within,
-    moved,
-    shocked,
-    size_to,
-    solve_joint,
-    solve_lapse,
-)
+from agent.risk.liquidation import DIRECTIONS, TOP, Direction, moved, shocked, solve_joint, solve_lapse
+from agent.risk.remedy import is_safe_within, size_to
 from agent.values.address import ZERO, MarketId
 from agent.values.amount import Token
 from agent.values.fixed import DAY_S, Q96, WAD

@@ -9,7 +9,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from agent.market.scenario import States
-from agent.risk.liquidation import TOP, collateral_to, is_safe_within, moved, solve_joint, solve_lapse
+from agent.risk.liquidation import TOP, moved, solve_joint, solve_lapse
+from agent.risk.remedy import collateral_to, is_safe_within
 from agent.values.address import ZERO, MarketId
 from agent.values.amount import Token
 from agent.values.fixed import DAY_S, WAD

@@ -29,7 +29,8 @@ from agent.planning.safety import edges
 from agent.planning.split import split
 from agent.risk.assessment import assess
 from agent.risk.limits import Bounds
-from agent.risk.liquidation import collateral_to, shocked
+from agent.risk.liquidation import shocked
+from agent.risk.remedy import collateral_to
 from agent.values.address import IntentId
 from agent.values.call import Call
 from agent.values.fixed import WAD, to_float

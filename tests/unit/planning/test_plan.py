@@ -14,7 +14,8 @@ from agent.market.intent import AddCollateral, Order, Reduce, RemoveCollateral, 
 from agent.market.snapshot import Snapshot
 from agent.planning.plan import Plan, plan
 from agent.planning.policy import Policy
-from agent.risk.liquidation import collateral_to, shocked, solve_joint
+from agent.risk.liquidation import shocked, solve_joint
+from agent.risk.remedy import collateral_to
 from agent.values.address import IntentId
 from agent.values.amount import Amount, Token
 from agent.values.fixed import WAD

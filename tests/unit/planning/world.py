@@ -13,7 +13,7 @@ from agent.market.position import Greeks, Position
 from agent.market.snapshot import Quote, Snapshot, Wallet
 from agent.pricing.pool import Pool
 from agent.pricing.tick import sqrt_of_price_x96, tick_at
-from agent.risk.liquidation import collateral_to
+from agent.risk.remedy import collateral_to
 from agent.values.address import Address, BlockHash, ChainId, MarketId
 from agent.values.amount import Amount, Token
 from agent.values.block import Block
