@@ -289,6 +289,12 @@ def test_many_states_at_once_are_the_same_account(
         kinds = {item.market: item.asset for item in (*account.legs, *account.collaterals)}
         prices = {name: round(price * ratio[kinds[name]]) for name, price in account.prices.items()}
         at_s = account.at_s + int(np.rint(hour * 3600))
+        posted = [synth.value(prices[synth.market]) for synth in account.collaterals]
+        if any(
+            synth.amount_wad > 0 and worth < 1_000
+            for synth, worth in zip(account.collaterals, posted, strict=True)
+        ):
+            continue  # whether a few units are some or none decides about the reward's cap
         equity = account.equity_wad(prices, at_s)
         scale = sum(
             abs(leg.size_wad)

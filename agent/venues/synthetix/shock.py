@@ -13,7 +13,7 @@ import numpy as np
 
 from agent.market.scenario import Floats, Footing, States
 from agent.values.amount import Token
-from agent.values.fixed import DAY_S, to_float
+from agent.values.fixed import DAY_S, WAD, to_float
 from agent.venues.synthetix.margin import SynthetixMargin
 from agent.venues.synthetix.market import Leg
 from agent.venues.synthetix.terms import INTEREST_YEAR_S
@@ -44,7 +44,8 @@ class ShockedAccount:
         counted: Floats = states.full(to_float(margin.usd_wad))
         for synth in margin.collaterals:
             ratio = states.ratio(synth.asset) if synth.asset else 1.0
-            posted += to_float(synth.value(marks[synth.market])) * ratio
+            # In whole units: an account without collateral has another cap than one with next to none.
+            posted += np.floor(synth.value(marks[synth.market]) * ratio) / WAD
             counted += to_float(synth.discounted(marks[synth.market])) * ratio
         profit: Floats = states.full(-to_float(margin.debt_wad))
         for leg in margin.open_legs:
