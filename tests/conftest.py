@@ -12,7 +12,7 @@ from agent.sim.localnet import Localnet, running
 from agent.sim.toolchain import Toolchain, install
 from tests.postgres import kept, own_server, server
 
-# The suite says the same of the same code every time; HYPOTHESIS_PROFILE=explore looks for what nobody has met.
+# The suite says the same of the same code every time; HYPOTHESIS_PROFILE=explore looks for what nobody met.
 settings.register_profile("suite", derandomize=True, deadline=None, print_blob=True)
 settings.register_profile("explore", max_examples=1_000, deadline=None, print_blob=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))

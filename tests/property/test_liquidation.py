@@ -324,7 +324,9 @@ def test_a_perpetual_accounts_joint_flip_is_its_own(account: CurieMargin, direct
         if flip is None or abs(ratio - WAD) < abs(end - WAD):
             assert not is_clearly_liquidatable(account, shocked(account.prices, ratio))
     if flip is not None:
-        assert account.is_liquidatable(shocked(account.prices, flip.ratio_wad), account.at_s)
+        at = shocked(account.prices, flip.ratio_wad)
+        at = at if flip.market is None else {flip.market: flip.price_wad}
+        assert account.is_liquidatable(at, account.at_s)
 
 
 @ANY
