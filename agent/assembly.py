@@ -99,8 +99,11 @@ def asset_tokens_of(deployment: Deployment) -> dict[Address, str]:
 
 def bounds_of(policy: Policy) -> Bounds:
     """The policy's limits as the judge reads them."""
-    band = {asset: float(width) for asset, width in policy.band.items()}
-    return Bounds(band, float(policy.floor_distance))
+    delta, gamma, vega = (
+        {asset: float(width) for asset, width in widths.items()}
+        for widths in (policy.band, policy.gamma_band, policy.vega_band)
+    )
+    return Bounds(delta, float(policy.floor_distance), gamma, vega)
 
 
 def pool_of(config: Config, chain_id: int | None) -> Pool:

@@ -73,6 +73,12 @@ def assess(snapshot: Snapshot, bounds: Bounds) -> Assessment:
         for asset, net in greeks.items()
     ]
     limits += [
+        Limit(f"net {name} {asset}", "greek", getattr(net, name), widest[asset])
+        for name, widest in (("gamma", bounds.gamma), ("vega", bounds.vega))
+        for asset, net in greeks.items()
+        if asset in widest
+    ]
+    limits += [
         Limit(f"distance {risk.key}", "floor", risk.distance, bounds.floor_distance) for risk in accounts
     ]
     return Assessment(

@@ -505,6 +505,18 @@ def test_liquidity_cannot_be_liquidated_and_counts_all_the_same() -> None:
     assert _assess(_pool_state(0), floor=0.5).by_asset["ETH"] == Greeks(delta=0.001)
 
 
+def test_gamma_and_vega_are_limited_only_where_a_band_says_so() -> None:
+    block = Block(1, "0x" + "11" * 32, "0x" + "00" * 32, NOW_S, 0, 30_000_000)  # type: ignore[arg-type]
+    snapshot = Snapshot(ChainId(1), ZERO, block, Wallet(0, ()), (_pool_state(),))
+    (net,) = assess(snapshot, Bounds()).by_asset.values()
+    assert net.gamma < 0
+    for share, is_broken in ((0.9, True), (1.1, False)):
+        bounds = Bounds({"ETH": 1e9}, gamma={"ETH": -net.gamma * share, "BTC": 0.0}, vega={"ETH": 1.0})
+        judged = assess(snapshot, bounds)
+        assert [limit.name for limit in judged.limits] == ["net delta ETH", "net gamma ETH", "net vega ETH"]
+        assert [limit.name for limit in judged.breached] == ["net gamma ETH"] * is_broken
+
+
 def test_an_account_without_markets_has_an_answer() -> None:
     empty = CurieMargin(CASH, WAD, 0, 0, 0, (), 62_500, 100_000, 25_000, NOW_S, frozen({}))
     assert (solve_joint(empty, "down"), solve_joint(empty, "up")) == (None, None)
