@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """What the owner allows: largest |net delta| per asset in its units, smallest distance to liquidation, and
-    largest |gamma| and |vega| of the assets for which that is bounded at all; units as in ``Greeks``.
+    """What the owner allows: largest |net delta| per asset in its units, smallest distance to liquidation,
+    and largest |gamma| and |vega| of the assets for which that is bounded at all; units as in ``Greeks``.
     """
 
     band: Mapping[str, float] = field(default_factory=dict)
