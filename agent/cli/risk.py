@@ -115,10 +115,12 @@ def _when(name: str, flip: Flip) -> str:
 
 
 def _remedy(case: Case) -> str:
-    if case.collateral_wad <= 0:
-        return f"{number(to_float(-case.collateral_wad))} {case.token} to spare"
-    ways = [f"add {number(to_float(case.collateral_wad), 4)} {case.token}"]
-    ways += [f"close {number(to_float(cut.size_wad), 4)}" for cut in case.cuts if cut.size_wad is not None]
+    more_wad = case.collateral.amount_wad
+    if more_wad <= 0:
+        return f"{number(to_float(-more_wad))} {case.token} to spare"
+    ways = [f"add {number(to_float(more_wad), 4)} {case.token}"]
+    cuts = (cut.remedy for cut in case.cuts)
+    ways += [f"close {number(to_float(cut.amount_wad), 4)}" for cut in cuts if cut is not None]
     return " or ".join(ways)
 
 

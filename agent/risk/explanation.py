@@ -13,7 +13,7 @@ from agent.market.position import Greeks, Position
 from agent.market.snapshot import Snapshot
 from agent.risk.assessment import spot_prices
 from agent.risk.liquidation import DIRECTIONS, Flip, Lapse, solve_joint, solve_lapse, solve_price
-from agent.risk.remedy import collateral_to, is_safe_within, size_to
+from agent.risk.remedy import Remedy, collateral, is_safe_within, size
 from agent.values.address import MarketId
 from agent.values.fixed import WAD, to_float
 
@@ -37,16 +37,16 @@ class Driver:
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """Closing ``size_wad`` in ``market`` brings the account to the target; None: all of it would not do."""
+    """What closing in ``market`` brings the account to the target; None: all of it would not do."""
 
     market: MarketId
-    size_wad: int | None
+    remedy: Remedy | None
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
     """One margin account. ``flips``: all its markets together, then, if there are several, each with the
-    others held. ``collateral_wad`` (of its token) brings it to the target; negative could be taken out.
+    others held. ``collateral`` (of its token) brings it to the target.
     """
 
     key: str
@@ -54,7 +54,7 @@ class Case:
     token: str
     flips: tuple[Flip, ...]
     lapse: Lapse | None
-    collateral_wad: int
+    collateral: Remedy
     cuts: tuple[Cut, ...]
 
 
@@ -124,7 +124,7 @@ def _case(account: MarginAccount, target: float) -> Case:
         account.collateral_token.symbol,
         tuple(flip for flip in flips if flip is not None),
         solve_lapse(account),
-        collateral_to(account, target),
+        collateral(account, target),
         tuple(_cuts(account, target)),
     )
 
@@ -137,9 +137,8 @@ def _cuts(account: MarginAccount, target: float) -> list[Cut]:
     for market in account.prices:
         held = abs(account.size_wad(market))
         if held:
-            size = size_to(account, market, target, max(1, min(WAD // 10**6, held // 10**6)))
-            enough = is_safe_within(account.cut(market, size), target)
-            cuts.append(Cut(market, size if enough else None))
+            step = max(1, min(WAD // 10**6, held // 10**6))
+            cuts.append(Cut(market, size(account, market, target, step)))
     return cuts
 
 

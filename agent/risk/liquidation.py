@@ -78,6 +78,7 @@ class Lapse:
 
     seconds: int
     binding: str
+    tolerance_s: int = 1  # before that it would not
 
     @property
     def hours(self) -> float:

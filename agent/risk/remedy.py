@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from fractions import Fraction
 
 from agent.market.margin import CuttableAccount, FundableAccount, MarginAccount, Prices, ShapedAccount
@@ -12,6 +13,49 @@ from agent.values.fixed import WAD
 
 ROUNDS = 200  # collateral of which a part is lost to a higher requirement is added to at most this often
 STEPS = 16  # each way, at which an account that does not know its shape is looked at
+
+
+@dataclass(frozen=True, slots=True)
+class Remedy:
+    """``amount_wad`` of collateral to add (negative: to spare) or of size to cut. ``ratio_wad``: where on the
+    joint move headroom is least; ``binding``: the term that rules there. ``tolerance_wad`` less may not do.
+    """
+
+    amount_wad: int
+    ratio_wad: int
+    binding: str
+    tolerance_wad: int
+
+
+def collateral(account: MarginAccount, distance: float) -> Remedy:
+    """`collateral_to`, and why."""
+    ratio, binding = _tightest(account, distance)
+    unit = int(10 ** max(0, 18 - account.collateral_token.decimals))
+    return Remedy(collateral_to(account, distance), ratio, binding, unit)
+
+
+def size(
+    account: CuttableAccount, market: MarketId, distance: float, step_wad: int = WAD // 10**6
+) -> Remedy | None:
+    """`size_to`, and why; None if closing all of it would not do."""
+    amount = size_to(account, market, distance, step_wad)
+    if amount and not is_safe_within(account.cut(market, amount), distance):
+        return None
+    ratio, binding = _tightest(account, distance)
+    return Remedy(amount, ratio, binding, step_wad)
+
+
+def _tightest(account: MarginAccount, distance: float) -> tuple[int, str]:
+    """The ratio within the distance at which headroom is least, and the term that rules there."""
+    betas = betas_of(account)
+    places = {ratio: moved(account.prices, ratio, betas) for ratio in ratios_within(account, distance)}
+    ratio = min(
+        places,
+        key=lambda at: (
+            account.equity_wad(places[at], account.at_s) - account.requirement_wad(places[at], account.at_s)
+        ),
+    )
+    return ratio, account.binding(places[ratio], account.at_s)
 
 
 def collateral_to(account: MarginAccount, distance: float) -> int:

@@ -142,10 +142,18 @@ def _case_json(case: Case) -> Json:
         "flips": [{"market": flip.market, **(flip_json(flip) or {})} for flip in case.flips],
         "seconds_to_liquidation": None if case.lapse is None else case.lapse.seconds,
         "lapse_binding": None if case.lapse is None else case.lapse.binding,
-        "collateral_to_target": plain(case.collateral_wad),
+        "lapse_tolerance_s": None if case.lapse is None else case.lapse.tolerance_s,
+        "collateral_to_target": plain(case.collateral.amount_wad),
+        "collateral_binding": case.collateral.binding,
+        "collateral_tolerance": plain(case.collateral.tolerance_wad),
         "collateral_token": case.token,
         "cuts": [
-            {"market": cut.market, "size": None if cut.size_wad is None else plain(cut.size_wad)}
+            {
+                "market": cut.market,
+                "size": None if cut.remedy is None else plain(cut.remedy.amount_wad),
+                "binding": None if cut.remedy is None else cut.remedy.binding,
+                "tolerance": None if cut.remedy is None else plain(cut.remedy.tolerance_wad),
+            }
             for cut in case.cuts
         ],
     }

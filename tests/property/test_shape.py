@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from agent.market.margin import ShapedAccount
 from agent.risk.liquidation import DIRECTIONS, TOP, Direction, moved, shocked, solve_joint, solve_lapse
-from agent.risk.remedy import is_safe_within, size_to
+from agent.risk.remedy import collateral, collateral_to, is_safe_within, size, size_to
 from agent.values.address import ZERO, MarketId
 from agent.values.amount import Token
 from agent.values.fixed import DAY_S, Q96, WAD
@@ -236,3 +236,30 @@ def test_cutting_a_perpetual_brings_it_to_the_distance() -> None:
     flip = solve_joint(smaller, "down")
     assert flip is not None
     assert flip.distance == pytest.approx(0.2, abs=1e-5)
+
+
+@ANY
+@given(short=lyra_shorts(), distance=st.sampled_from([0.05, 0.1, 0.2, 0.3]), percent=st.integers(20, 130))
+def test_a_remedy_says_where_it_is_tightest_and_which_term_rules_there(
+    short: ShortOption, distance: float, percent: int
+) -> None:
+    need = short.requirement_wad(short.prices, short.at_s)
+    short = replace(short, collateral_wad=need * percent // 100)
+    added, cut = collateral(short, distance), size(short, short.market, distance)
+    assert added.amount_wad == collateral_to(short, distance)
+    worst = shocked(short.prices, added.ratio_wad)
+    assert added.binding == short.binding(worst, short.at_s)
+    lacking = short.requirement_wad(worst, short.at_s) - short.equity_wad(worst, short.at_s)
+    assert added.amount_wad == lacking + added.tolerance_wad
+    assert abs(added.ratio_wad - WAD) <= int(distance * WAD) + 1_000
+    assert cut is None or (cut.amount_wad, cut.binding) == (
+        size_to(short, short.market, distance),
+        added.binding,
+    )
+    assert (cut is None) == (not is_safe_within(short.cut(short.market, short.amount_wad), distance))
+
+
+def test_an_account_that_no_cut_saves_has_no_remedy_of_size() -> None:
+    owing = replace(_long(0, 0, 0), balance_wad=-10_000 * WAD)
+    assert size(owing, MARKET, 0.2) is None
+    assert collateral(owing, 0.2).amount_wad > 10_000 * WAD
