@@ -5,12 +5,26 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import MutableMapping
+from io import TextIOBase
+from typing import TextIO, cast
 
 import structlog
 
 Logger = structlog.typing.FilteringBoundLogger
 
 _SECRET = ("password", "private", "secret", "seed", "mnemonic", "keystore")
+
+
+class _Stderr(TextIOBase):
+    """Standard error as it is when something is said: loggers are kept, and whoever runs a command inside a
+    longer process may have put another in its place since.
+    """
+
+    def write(self, text: str) -> int:
+        return sys.stderr.write(text)
+
+    def flush(self) -> None:
+        sys.stderr.flush()
 
 
 def _redact(_logger: object, _method: str, event: MutableMapping[str, object]) -> MutableMapping[str, object]:
@@ -38,7 +52,7 @@ def configure(level: str = "info", *, as_json: bool = False) -> None:
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level.upper())),
-        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(file=cast(TextIO, _Stderr())),
         cache_logger_on_first_use=True,
     )
 
