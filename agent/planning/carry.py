@@ -56,7 +56,11 @@ class CarryTrail:
             self._buckets.popleft()
 
     def expected(self, window_s: int) -> dict[MarketId, float]:
-        """Quote per day and unit long: what was paid in the last ``window_s`` over all of it, seen or not."""
+        """Quote per day and unit long: what was paid in the last ``window_s`` over all of it, seen or not.
+
+        A window shorter than what is remembered as one sum is as long as that.
+        """
+        window_s = max(window_s, BUCKET_S)
         totals: dict[MarketId, float] = {}
         begin_s = 0 if self._last is None else self._last[0] - window_s
         for bucket in self._buckets:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from fractions import Fraction
 
-from agent.market.margin import MarginAccount, Prices
+from agent.market.margin import FundableAccount, MarginAccount, Prices
 from agent.risk.liquidation import betas_of, moved
-from agent.risk.remedy import ratios_within
+from agent.risk.remedy import collateral_to, ratios_within
 from agent.values.fixed import WAD
 
 
@@ -82,8 +82,10 @@ class Ledger:
     def short_wad(self, account: MarginAccount, distance: float) -> int:
         """The collateral to add so that nothing on the way to ``distance`` liquidates; < 0: to spare.
 
-        As `risk.liquidation.collateral_to`, at every point that `danger` looks at.
+        As `risk.remedy.collateral_to`, at every point that `danger` looks at.
         """
+        if isinstance(account, FundableAccount):
+            return collateral_to(account, distance)
         return max(-self.left_wad(account, ratio) for ratio in self.way(account, distance)) + unit_wad(
             account
         )
@@ -91,9 +93,12 @@ class Ledger:
     def danger(self, account: MarginAccount, distance: float, added_wad: int = 0) -> int | None:
         """The ratio (wad) within ``distance`` at which the account is nearest to liquidation, if any.
 
-        ``added_wad`` is collateral paid in: by the port's promise it raises equity by exactly that. None: the
+        ``added_wad`` is collateral paid in: by the port's promise it raises equity by exactly that, and where
+        the port does not promise it, the model says what the account is then. None: the
         model liquidates it nowhere on the way, neither by its predicate nor by equity against requirement.
         """
+        if added_wad and isinstance(account, FundableAccount):
+            account, added_wad = account.funded(added_wad), 0
         worst: tuple[int, int] | None = None
         for ratio_wad in self.way(account, distance):
             left_wad = self.left_wad(account, ratio_wad) + added_wad

@@ -9,6 +9,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from agent.market.scenario import States
+from agent.planning.safety import Ledger
 from agent.risk.liquidation import TOP, moved, solve_joint, solve_lapse
 from agent.risk.remedy import collateral_to, is_safe_within
 from agent.values.address import ZERO, MarketId
@@ -315,4 +316,15 @@ def test_what_is_to_be_posted_for_a_distance_is_enough(account: SynthetixMargin,
     account = replace(account, keeper=keeper)
     added = collateral_to(account, distance)
     assume(added > 0)
+    assert is_safe_within(account.funded(added), distance)
+
+
+@given(accounts(), st.floats(0, 0.9))
+def test_the_planner_pays_what_the_reward_takes_too(account: SynthetixMargin, distance: float) -> None:
+    keeper = replace(account.keeper, maximum_ratio=account.keeper.maximum_ratio // 2)
+    account = replace(account, keeper=keeper)
+    ledger = Ledger()
+    added = ledger.short_wad(account, distance)
+    assume(added > 0)
+    assert ledger.danger(account, distance, added) is None
     assert is_safe_within(account.funded(added), distance)

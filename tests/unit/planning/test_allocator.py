@@ -372,3 +372,15 @@ def test_a_cost_that_is_no_number_is_trouble_and_not_a_plan() -> None:
 def test_an_impossible_book_says_so_in_names() -> None:
     with pytest.raises(PlanInfeasible, match=r"margin floor options:1 .*wallet USD"):
         planned(snapshot(0, (Short(1, 2200 * WAD),), ()))
+
+
+@pytest.mark.parametrize("window_s", [0, 1, 299])
+def test_funding_over_a_window_shorter_than_is_remembered_is_still_a_rate(window_s: int) -> None:
+    offers = (Lots("a", 5, 0.2, 20, 0, 0, 0.02), Lots("b", 5, 0.2, 20, 0))
+    trail = CarryTrail()
+    trail.note(1_000, offers)
+    trail.note(1_300, offers)
+    expected = trail.expected(window_s)
+    assert set(expected) == {offer.market for offer in offers}
+    for offer in offers:
+        assert expected[offer.market] == pytest.approx(offer.carry_per_day)
