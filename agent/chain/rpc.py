@@ -18,6 +18,7 @@ from agent.errors import ReadUnpinned, RpcRejected
 from agent.values.address import Address, BlockHash, ChainId, TxHash
 from agent.values.block import Block
 from agent.values.call import Answer, Call, Slot
+from agent.values.log import Filter, Log
 
 Tag = str  # "latest", "pending", "safe", "finalized", "earliest"
 At = Block | Tag
@@ -122,6 +123,26 @@ class Rpc:
         """The receipt as the node words it, or None while the transaction is in no block."""
         value = self.request("eth_getTransactionReceipt", (tx,))
         return None if value is None else shape.record(value, "eth_getTransactionReceipt")
+
+    def logs(self, wanted: Filter, first: int, last: int) -> list[Log]:
+        """Events of the blocks ``first`` to ``last``, both included, oldest first: ``eth_getLogs``.
+
+        RpcRejected if the node thinks the range too wide. What was removed by a reorganisation is left out.
+        """
+        return self._logs(wanted, {"fromBlock": hex(first), "toBlock": hex(last)})
+
+    def logs_of(self, wanted: Filter, block: Block) -> list[Log]:
+        """Events of exactly this block, named by its hash. Raises ReadUnpinned if the node has it not."""
+        return self._logs(wanted, {"blockHash": block.hash}, block)
+
+    def _logs(self, wanted: Filter, where: Mapping[str, object], at: At = "latest") -> list[Log]:
+        label = "eth_getLogs"
+        topics = [["0x" + topic.hex() for topic in place] or None for place in wanted.topics]
+        query = {"address": list(wanted.addresses), "topics": topics, **where}
+        value = self._pinned_value(self._single(label, (query,)), at)
+        entries = [shape.record(entry, label) for entry in shape.items(value, label)]
+        found = [shape.log(entry, label) for entry in entries if entry.get("removed") is not True]
+        return sorted(found, key=lambda log: (log.block_number, log.index))
 
     def fee_history(
         self, blocks: int, percentiles: Sequence[float], newest: str | int = "latest"

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 
 from agent.chain.transport import Json
-from agent.errors import DecodeMismatch
-from agent.values.address import BlockHash, TxHash
+from agent.errors import AddressMalformed, DecodeMismatch
+from agent.values.address import BlockHash, TxHash, parse_address
 from agent.values.block import Block
+from agent.values.log import Log
 
 _QUANTITY = re.compile(r"0x[0-9a-fA-F]{1,64}")
 _HASH = re.compile(r"0x[0-9a-fA-F]{64}")
@@ -78,4 +79,26 @@ def header(value: Json, label: str) -> Block:
         timestamp_s=quantity(fields.get("timestamp"), f"{label}.timestamp"),
         base_fee_wei=quantity(fields.get("baseFeePerGas") or "0x0", f"{label}.baseFeePerGas"),
         gas_limit=quantity(fields.get("gasLimit"), f"{label}.gasLimit"),
+    )
+
+
+def log(value: Json, label: str) -> Log:
+    """An event as ``eth_getLogs`` and receipts word it, of a block that is mined. Raises DecodeMismatch."""
+    fields = record(value, label)
+    address = fields.get("address")
+    try:
+        emitter = parse_address(address if isinstance(address, str) else "")
+    except AddressMalformed as error:
+        raise mismatch(f"{label}.address", "an address", address) from error
+    return Log(
+        address=emitter,
+        topics=tuple(
+            bytes.fromhex(hash32(topic, f"{label}.topics")[2:])
+            for topic in items(fields.get("topics"), f"{label}.topics")
+        ),
+        data=hex_bytes(fields.get("data"), f"{label}.data"),
+        block_number=quantity(fields.get("blockNumber"), f"{label}.blockNumber"),
+        block_hash=BlockHash(hash32(fields.get("blockHash"), f"{label}.blockHash")),
+        tx_hash=tx_hash(fields.get("transactionHash"), f"{label}.transactionHash"),
+        index=quantity(fields.get("logIndex"), f"{label}.logIndex"),
     )
