@@ -28,6 +28,13 @@ class Slot(Call):
 
 
 @dataclass(frozen=True, slots=True)
+class Codes(Slot):
+    """The hashes of the code of several addresses: ``data`` is the addresses, 20 bytes each, the answer a
+    word for each (0 where there is no account). The target is one of them, for messages.
+    """
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """What came back: ``ok`` is False when the call reverted, ``data`` then holds the revert data."""
 
