@@ -118,6 +118,11 @@ def pool_of(config: Config, chain_id: int | None) -> Pool:
     )
 
 
+def rpc_of(config: Config, chain_id: int | None) -> Rpc:
+    """The way to the configured nodes."""
+    return Rpc(pool_of(config, chain_id), config.rpc.timeout_s)
+
+
 def newest_block(rpc: Rpc, config: Config) -> Block:
     """The newest head. Raises HeadStale."""
     return latest(rpc, config.rpc.head_age_limit_s, time.time())

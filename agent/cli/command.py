@@ -180,6 +180,25 @@ def positions(config: ConfigOption = None, set_: SetOption = None, as_json: Json
 
 
 @app.command()
+def venues(
+    config: ConfigOption = None,
+    set_: SetOption = None,
+    rpc: Annotated[str | None, typer.Option("--rpc", help="the node; no config file is needed then")] = None,
+    deployment: Annotated[
+        Path | None, typer.Option(help="the venues' addresses; default: those shipped for the chain")
+    ] = None,
+    account: Annotated[str | None, typer.Option(help="whose way out of closing venues is told")] = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Every venue: what it is, whether its contracts still are that, what may be done there, how to leave."""
+    from agent.cli import roster
+
+    if rpc is None:
+        return roster.venues(_config(config, set_), as_json=as_json)
+    return roster.venues(roster.bare_config(rpc, deployment, account, set_ or []), as_json=as_json)
+
+
+@app.command()
 def risk(config: ConfigOption = None, set_: SetOption = None, as_json: JsonOption = False) -> None:
     """What moves the book, what would liquidate it and why, what the agent would do and at what cost."""
     from agent.cli import risk as explained

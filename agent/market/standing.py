@@ -31,4 +31,4 @@ class Standing:
     @property
     def why(self) -> str:
         """All reasons in one line."""
-        return "; ".join((*self.drifts, *self.reasons)) or "no reason given"
+        return "; ".join((*self.drifts, *self.reasons))

@@ -13,7 +13,7 @@ from pydantic_core import ErrorDetails
 
 from agent.errors import ConfigInvalid, VenueUnknown
 from agent.venues.manifest import Manifest
-from agent.venues.record import AddressField as AddressField  # others have it from here
+from agent.venues.record import AddressField
 from agent.venues.record import Record as _Record
 
 

@@ -18,9 +18,10 @@ from agent.values.address import Address
 from agent.values.amount import Token
 from agent.values.block import Block
 from agent.values.call import Reading
+from agent.venues.ability import Ability
 from agent.venues.manifest import Stage, strictest
 
-__all__ = ["Settlement", "Stage", "StagedState", "Venue", "told_stage"]
+__all__ = ["AbleVenue", "Settlement", "Stage", "StagedState", "Venue", "told_stage"]
 
 S = TypeVar("S", bound=VenueState)
 
@@ -59,6 +60,14 @@ class Venue(Protocol[S]):
     def write(self, state: S, action: Action, account: Address, deadline_s: int) -> Order:
         """The action as calls and checks. Pure. Raises VenueUnknown on an action it cannot do."""
         ...
+
+
+@runtime_checkable
+class AbleVenue(Protocol):
+    """A venue that declares what we can do there. Every one of ours does; a test holds it to that."""
+
+    @property
+    def ability(self) -> Ability: ...
 
 
 @runtime_checkable
