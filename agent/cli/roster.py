@@ -6,6 +6,7 @@ import json
 from datetime import UTC, datetime
 from pathlib import Path
 
+from eth_utils.crypto import keccak
 from rich.console import Group
 from rich.text import Text
 
@@ -20,9 +21,11 @@ from agent.runtime.alarm import is_exposed
 from agent.runtime.cycle import Desk, writers
 from agent.runtime.roster import Entry, roster
 from agent.runtime.summary import Json, action_json, plain, standing_json
-from agent.values.address import ZERO
+from agent.values.address import parse_address
 from agent.values.block import Block
 
+# An account that nobody has: some contracts do not answer for the zero address.
+NOBODY = parse_address("0x" + keccak(text="evenkeel: nobody's account")[12:].hex())
 DRIFTED = 5  # the exit code where a contract is not what it should be
 
 
@@ -40,7 +43,7 @@ def venues(config: Config, *, as_json: bool) -> int:
             "chain_id": deployment.chain_id,
             "block": block.number,
             "venues": [entry_json(entry, exits.get(entry.venue)) for entry in entries],
-            "account": None if config.account == ZERO else config.account,
+            "account": None if config.account == NOBODY else config.account,
             "exits_unknown": trouble,
         },
         lambda: Group(*(_panel(deployment.chain_id, entry, exits.get(entry.venue)) for entry in entries)),
@@ -51,7 +54,7 @@ def venues(config: Config, *, as_json: bool) -> int:
 def bare_config(url: str, deployment: Path | None, account: str | None, overrides: list[str]) -> Config:
     """A config of nothing but a node, a deployment and perhaps an account."""
     path = deployment if deployment is not None else assembly.shipped(Rpc(url).chain_id())
-    given = {"chain.account": account or ZERO, "chain.deployment": str(path), "rpc.url": url}
+    given = {"chain.account": account or NOBODY, "chain.deployment": str(path), "rpc.url": url}
     words = (f"{key}={json.dumps(value)}" for key, value in given.items())
     return load(None, [*words, "rpc.max_head_age_s=0", *overrides])
 
@@ -59,7 +62,7 @@ def bare_config(url: str, deployment: Path | None, account: str | None, override
 def _exits(config: Config, entries: tuple[Entry, ...], block: Block) -> tuple[dict[str, Exit], str]:
     """How the account leaves the venues that are closing; and why that is not known, if it is not."""
     closing = [entry.venue for entry in entries if entry.standing.stage != "open" or _is_near(config, entry)]
-    if config.account == ZERO or not closing:
+    if config.account == NOBODY or not closing:
         return {}, ""
     try:
         desk: Desk = assembly.dry_desk(config)[0]
@@ -73,9 +76,7 @@ def _exits(config: Config, entries: tuple[Entry, ...], block: Block) -> tuple[di
 
 def _is_near(config: Config, entry: Entry) -> bool:
     left_s = entry.standing.ends_in_s
-    return (
-        left_s is not None and deadline_level(left_s, config.policy.exit_lead_s, is_exposed=True) is not None
-    )
+    return left_s is not None and left_s <= config.policy.exit_lead_s
 
 
 def entry_json(entry: Entry, way_out: Exit | None) -> Json:
