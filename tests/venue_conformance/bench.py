@@ -18,6 +18,7 @@ from typing import Protocol
 
 from agent.market.intent import Action, Order, Trade
 from agent.market.margin import MarginAccount, Prices
+from agent.market.offer import Offer
 from agent.market.position import Position
 from agent.market.snapshot import Quote, VenueState
 from agent.sim.localnet import Localnet
@@ -118,7 +119,13 @@ class Bench(Protocol):
         """Let so many seconds pass at the present prices; whatever has to be said again to be fresh is."""
         ...
 
-    # --- doing -----------------------------------------------------------------------------------------------
+    # --- doing ------------------------------------------------------------------------------------
+
+    def offers(self, state: VenueState) -> Sequence[Offer]:
+        """What can be traded: ``state.offers``, and what a venue of keepers quotes without offering it to the
+        planner.
+        """
+        ...
 
     def actions(self, state: VenueState) -> Sequence[Action]:
         """Of each kind the venue can write, one that is possible now: a purchase and a sale if it has offers,
@@ -136,13 +143,13 @@ class Bench(Protocol):
         """Quote paid for it with all fees (< 0: received), from the contracts' record of it."""
         ...
 
-    def slack_wad(self, trade: Trade) -> int:
-        """By how much `paid_wad` may differ from what the offer said a block before: the venue's stated
-        bound (docs/venues/<name>.md). 0 where it is exact.
+    def slack_wad(self, trade: Trade) -> tuple[int, int]:
+        """By how much `paid_wad` may be less, and more, than what the offer said a block before: the venue's
+        stated bound (docs/venues/<name>.md). (0, 0) where it is exact.
         """
         ...
 
-    # --- what is not the venue -------------------------------------------------------------------------------
+    # --- what is not the venue ----------------------------------------------------------------------
 
     def impostors(self) -> Sequence[Impostor]:
         """Deployments wrong in one thing each, a market's identity among them: each must be refused."""
