@@ -6,49 +6,56 @@ first.
 
 from __future__ import annotations
 
+from eth_utils.crypto import keccak
+
 from agent.errors import DecodeMismatch
 from agent.values.address import Address
-from agent.values.call import Answer, Codes
+from agent.values.call import Answer, Call, Code, Codes
 
-ADDRESS, WORD = 20, 32
+WORD = 32
 MOST = 700  # 24,576 bytes of code less the first word (EIP-170)
 _PUSH20, _EXTCODEHASH, _PUSH2, _MSTORE, _RETURN = 0x73, 0x3F, 0x61, 0x52, 0xF3
-_PUSH1_ZERO = b"\x60\x00"
+_ZERO = b"\x60\x00"  # not PUSH0, which some chains do not know
 
 
-def codes_of(addresses: tuple[Address, ...]) -> Codes:
-    """The call that asks for all of them: at least one, at most ``MOST``."""
-    if not 0 < len(addresses) <= MOST:
-        raise ValueError(f"{len(addresses)} addresses; 1 to {MOST} can be asked at once")
-    data = b"".join(bytes.fromhex(address[2:]) for address in addresses)
-    return Codes(addresses[0], data, label="code hashes")
+def questions(addresses: tuple[Address, ...], *, one_by_one: bool = False) -> tuple[Call, ...]:
+    """The calls that ask for the hashes of all of them: one, or the code of each where a node runs no program
+    that has no address. Raises ValueError for more than ``MOST``.
+    """
+    if len(addresses) > MOST:
+        raise ValueError(f"{len(addresses)} addresses; {MOST} can be asked at once")
+    if one_by_one:
+        return tuple(Code(address, b"", label="code") for address in addresses)
+    return (Codes(addresses[0], program(addresses), label="code hashes"),) if addresses else ()
 
 
-def addresses_of(call: Codes) -> list[str]:
-    """The addresses asked for, in order, in lower case."""
-    return ["0x" + call.data[at : at + ADDRESS].hex() for at in range(0, len(call.data), ADDRESS)]
-
-
-def program(call: Codes) -> bytes:
+def program(addresses: tuple[Address, ...]) -> bytes:
     """The creation code that returns a word of zero and the hashes."""
     code = bytearray()
-    count = len(call.data) // ADDRESS
-    for index in range(count):
-        place = ((index + 1) * WORD).to_bytes(2, "big")
-        code += bytes([_PUSH20]) + call.data[index * ADDRESS : (index + 1) * ADDRESS]
+    for index, address in enumerate(addresses, 1):
+        place = (index * WORD).to_bytes(2, "big")
+        code += bytes([_PUSH20]) + bytes.fromhex(address[2:])
         code += bytes([_EXTCODEHASH, _PUSH2]) + place + bytes([_MSTORE])
-    size = ((count + 1) * WORD).to_bytes(2, "big")
-    return bytes(code) + bytes([_PUSH2]) + size + _PUSH1_ZERO + bytes([_RETURN])
+    size = ((len(addresses) + 1) * WORD).to_bytes(2, "big")
+    return bytes(code) + bytes([_PUSH2]) + size + _ZERO + bytes([_RETURN])
 
 
-def hashes(call: Codes, answer: Answer) -> Answer:
-    """The answer without the first word. Raises DecodeMismatch if it is not as long as was asked for."""
-    words = len(call.data) // ADDRESS
-    if answer.ok and len(answer.data) != (words + 1) * WORD:
+def hashes(addresses: tuple[Address, ...], calls: tuple[Call, ...], answers: tuple[Answer, ...]) -> list[str]:
+    """The hash of each address' code, 64 hex digits (all zero where there is no account).
+
+    Raises DecodeMismatch if the answer is not as long as was asked for.
+    """
+    if not addresses:
+        return []
+    if isinstance(calls[0], Code):
+        return [keccak(answer.data).hex() for answer in answers]
+    (call,), (answer,) = calls, answers
+    data = answer.data
+    if not answer.ok or len(data) != (len(addresses) + 1) * WORD:
         raise DecodeMismatch(
             label=call.label,
             target=call.target,
-            expected=f"{words + 1} words",
-            reason=f"{len(answer.data)} bytes came",
+            expected=f"{len(addresses) + 1} words",
+            reason=f"{len(data)} bytes came" if answer.ok else "the program reverted",
         )
-    return Answer(answer.ok, answer.data[WORD:]) if answer.ok else answer
+    return [data[at : at + WORD].hex() for at in range(WORD, len(data), WORD)]

@@ -10,16 +10,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from eth_utils.crypto import keccak
-
-from agent.chain import code_hash, shape
+from agent.chain import shape
 from agent.chain.error_table import is_unpinned, revert_data
 from agent.chain.transport import Json, Transport
 from agent.chain.wire import Line, Params, Request, RpcCall, RpcResult, Wire, single
 from agent.errors import ReadUnpinned, RpcRejected
 from agent.values.address import Address, BlockHash, ChainId, TxHash
 from agent.values.block import Block
-from agent.values.call import Answer, Call, Codes, Slot
+from agent.values.call import Answer, Call, Code, Codes, Slot
 from agent.values.log import Filter, Log
 
 Tag = str  # "latest", "pending", "safe", "finalized", "earliest"
@@ -92,10 +90,7 @@ class Rpc:
     def calls(self, calls: Sequence[Call], at: At) -> list[Answer]:
         """The same for several calls in one round trip, and for words of storage among them."""
         results = self.batch([_read(call, at) for call in calls])
-        return [
-            self._codes(call, result, at) if isinstance(call, Codes) else self._answer(result, at)
-            for call, result in zip(calls, results, strict=True)
-        ]
+        return [self._answer(result, at) for result in results]
 
     def balance(self, address: Address, at: At = "latest") -> int:
         """Native balance, wei."""
@@ -223,18 +218,6 @@ class Rpc:
             raise _unpinned(result.error, at)
         return result.unwrap()
 
-    def _codes(self, call: Codes, result: RpcResult, at: At) -> Answer:
-        """The hashes; of a node that runs no program without an address, from the code itself."""
-        try:
-            return code_hash.hashes(call, self._answer(result, at))
-        except RpcRejected:
-            asked: list[RpcCall] = [
-                ("eth_getCode", (address, block_param(at))) for address in code_hash.addresses_of(call)
-            ]
-            answers = [self._pinned_value(one, at) for one in self.batch(asked)]
-            data = b"".join(keccak(shape.hex_bytes(answer, "eth_getCode")) for answer in answers)
-            return Answer(ok=True, data=data)
-
     def _answer(self, result: RpcResult, at: At) -> Answer:
         if result.error is None:
             return Answer(ok=True, data=shape.hex_bytes(result.value, "eth_call"))
@@ -253,7 +236,9 @@ def block_param(at: At) -> object:
 
 def _read(call: Call, at: At) -> RpcCall:
     if isinstance(call, Codes):
-        return "eth_call", [{"data": "0x" + code_hash.program(call).hex()}, block_param(at)]
+        return "eth_call", ({"data": "0x" + call.data.hex()}, block_param(at))
+    if isinstance(call, Code):
+        return "eth_getCode", (call.target, block_param(at))
     if isinstance(call, Slot):
         return "eth_getStorageAt", (call.target, "0x" + call.data.hex(), block_param(at))
     return "eth_call", call_params(call, at)

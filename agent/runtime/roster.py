@@ -10,6 +10,7 @@ from agent.chain.rpc import Rpc
 from agent.errors import ChainMismatch, ContractMismatch, DecodeMismatch, ReadReverted
 from agent.market.snapshot import Quote, VenueState
 from agent.market.standing import Access, Standing
+from agent.runtime.see import answerable
 from agent.values.address import Address
 from agent.values.block import Block
 from agent.venues.ability import Ability
@@ -71,7 +72,7 @@ def roster(
     actual = rpc.chain_id()
     if actual != deployment.chain_id:
         raise ChainMismatch(endpoint=rpc.endpoint, actual=actual, expected=deployment.chain_id)
-    drifts = read_one(rpc, block, Watch.of(deployment).look(account))
+    drifts = read_one(rpc, block, answerable(rpc, Watch.of(deployment), block).look(account))
     return tuple(
         _entry(rpc, deployment, venue, account, block, lead_s, drifts.get(venue.name, ())) for venue in venues
     )

@@ -8,12 +8,19 @@ from dataclasses import dataclass, field, replace
 from agent.chain.lens import read_all
 from agent.chain.rpc import Rpc
 from agent.chain.wallet import read_balances, read_tokens
-from agent.errors import ChainMismatch, ContractMismatch, DecodeMismatch, EvenkeelError, ReadReverted
+from agent.errors import (
+    ChainMismatch,
+    ContractMismatch,
+    DecodeMismatch,
+    EvenkeelError,
+    ReadReverted,
+    RpcRejected,
+)
 from agent.market.instrument import Spot
 from agent.market.position import Greeks, Position
 from agent.market.snapshot import Snapshot, VenueState, Wallet
 from agent.market.standing import Standing
-from agent.values.address import Address, ChainId, MarketId
+from agent.values.address import ZERO, Address, ChainId, MarketId
 from agent.values.amount import Amount, Token
 from agent.values.block import Block
 from agent.values.call import Reading
@@ -66,7 +73,7 @@ class Eye:
         missing = [address for address in self.asset_tokens if address not in by_address]
         for token in read_all(self.rpc, block, [read_tokens(missing)])[0] if missing else ():
             by_address[token.address] = token
-        return replace(self, tokens=tuple(by_address.values()))
+        return replace(self, tokens=tuple(by_address.values()), watch=answerable(self.rpc, self.watch, block))
 
     def see(self, account: Address, block: Block) -> Snapshot:
         """Everything at ``block``. Raises ReadUnpinned, ReadReverted or DecodeMismatch."""
@@ -144,6 +151,15 @@ def _spot(amount: Amount, asset: str, index: Mapping[str, int]) -> Position:
         greeks=Greeks(delta=to_float(amount.wad)),
         mark_wad=price,
     )
+
+
+def answerable(rpc: Rpc, watch: Watch, block: Block) -> Watch:
+    """The watch in the way that the node can answer it."""
+    try:
+        read_all(rpc, block, [watch.look(ZERO)])
+    except RpcRejected:
+        return replace(watch, one_by_one=True)
+    return watch
 
 
 def _caught(reading: Reading[object]) -> Reading[object]:

@@ -17,10 +17,10 @@ def recorded(node: Node, deployment: Deployment) -> Deployment:
     manifests: dict[str, Manifest] = {}
     for venue, record in deployment.venues.items():
         addresses = tuple(places_of(record))
-        call = code_hash.codes_of(addresses)
-        answer = str(node.request("eth_call", {"data": "0x" + code_hash.program(call).hex()}, "latest"))
-        data = code_hash.hashes(call, Answer(ok=True, data=bytes.fromhex(answer[2:]))).data
-        hashes = [data[at : at + 32].hex() for at in range(0, len(data), 32)]
+        data = "0x" + code_hash.program(addresses).hex()
+        answer = bytes.fromhex(str(node.request("eth_call", {"data": data}, "latest"))[2:])
+        calls = code_hash.questions(addresses)
+        hashes = code_hash.hashes(addresses, calls, (Answer(ok=True, data=answer),))
         contracts = tuple(
             Contract(address=address, source=SOURCE, code_hash="0x" + found, basis="chain")
             for address, found in zip(addresses, hashes, strict=True)

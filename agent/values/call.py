@@ -28,9 +28,14 @@ class Slot(Call):
 
 
 @dataclass(frozen=True, slots=True)
+class Code(Slot):
+    """The code of the target; ``data`` is empty."""
+
+
+@dataclass(frozen=True, slots=True)
 class Codes(Slot):
-    """The hashes of the code of several addresses: ``data`` is the addresses, 20 bytes each, the answer a
-    word for each (0 where there is no account). The target is one of them, for messages.
+    """What a program answers that is run and never deployed: ``data`` is its code. The target, one of the
+    addresses it asks about, is for messages.
     """
 
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from agent.chain.code_hash import codes_of
+from agent.chain import code_hash
 from agent.market.standing import Access, Standing
 from agent.values.address import Address
 from agent.values.block import Block
@@ -29,12 +29,15 @@ Drifts = dict[str, tuple[str, ...]]  # by venue, what differs
 
 @dataclass(frozen=True, slots=True)
 class Watch:
-    """What is expected of a deployment's contracts. ``codeless``: venues that take no account with code."""
+    """What is expected of a deployment's contracts. ``codeless``: venues that take no account with code;
+    ``one_by_one``: the node runs no program without an address, so that all code has to be fetched.
+    """
 
     expected: tuple[
         tuple[str, str, Contract], ...
     ] = ()  # venue, what the contract is there, what it should be
     codeless: tuple[str, ...] = ()
+    one_by_one: bool = False
 
     @staticmethod
     def of(deployment: Deployment) -> Watch:
@@ -60,19 +63,18 @@ class Watch:
         hashed += [account] if self.codeless else []
         wanted = tuple(dict.fromkeys(hashed))
         proxies = [contract for _, _, contract in self.expected if contract.implementation]
-        calls: list[Call] = [
+        slots: tuple[Call, ...] = tuple(
             Slot(Address(one.address), bytes.fromhex(one.slot[2:]), label="implementation") for one in proxies
-        ]
-        calls += [codes_of(wanted)] if wanted else []
-        if not calls:
+        )
+        codes = code_hash.questions(wanted, one_by_one=self.one_by_one)
+        if not slots and not codes:
             return {}
-        answers = yield tuple(calls)
-        slots = {one.address: answer for one, answer in zip(proxies, answers, strict=False)}
-        codes = _words(answers[-1]) if wanted else []
-        found = dict(zip(wanted, codes, strict=False))
+        answers = yield (*slots, *codes)
+        words = {one.address: answer for one, answer in zip(proxies, answers, strict=False)}
+        found = dict(zip(wanted, code_hash.hashes(wanted, codes, answers[len(slots) :]), strict=True))
         drifts: dict[str, list[str]] = {}
         for venue, place, contract in self.expected:
-            drifts.setdefault(venue, []).extend(_drift(place, contract, slots.get(contract.address), found))
+            drifts.setdefault(venue, []).extend(_drift(place, contract, words.get(contract.address), found))
         if found.get(account, "0" * 64) not in {NO_CODE, "0" * 64}:
             for venue in self.codeless:
                 drifts.setdefault(venue, []).append(
@@ -166,7 +168,3 @@ def _hash_drift(name: str, expected: str, found: str | None) -> list[str]:
     if found in {None, NO_CODE, "0" * 64}:
         return [f"{name} has no code"]
     return [f"{name} runs code 0x{found}, the manifest says {expected}"]
-
-
-def _words(answer: Answer) -> list[str]:
-    return [answer.data[at : at + WORD].hex() for at in range(0, len(answer.data), WORD)]
