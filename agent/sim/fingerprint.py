@@ -7,7 +7,7 @@ from agent.sim.node import Node
 from agent.values.call import Answer
 from agent.venues.deployments import Deployment
 from agent.venues.manifest import Contract, Manifest
-from agent.venues.watch import NO_CODE, places_of
+from agent.venues.watch import NO_CODE, SEEN, places_of
 
 SOURCE = "deployed by the local chain"
 
@@ -22,7 +22,7 @@ def recorded(node: Node, deployment: Deployment) -> Deployment:
         calls = code_hash.questions(addresses)
         hashes = code_hash.hashes(addresses, calls, (Answer(ok=True, data=answer),))
         contracts = tuple(
-            Contract(address=address, source=SOURCE, code_hash="0x" + found, basis="chain")
+            Contract(address=address, source=SOURCE, code_hash="0x" + found, basis=SEEN)
             for address, found in zip(addresses, hashes, strict=True)
             if found not in {NO_CODE, "0" * 64}
         )

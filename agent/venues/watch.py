@@ -23,6 +23,7 @@ T = TypeVar("T")
 
 NO_CODE = "c5d2460186f7233c927e7db2dcc703c0e500b653ca82273b7bfad8045d85a470"  # keccak of nothing
 WORD = 32
+SEEN = "chain"  # the basis of what was read on the chain itself
 
 Drifts = dict[str, tuple[str, ...]]  # by venue, what differs
 
@@ -148,7 +149,7 @@ def _drift(place: str, contract: Contract, slot: Answer | None, codes: dict[Addr
     told = []
     name = f"{place} {contract.address}"
     if contract.code_hash is not None:
-        told += _hash_drift(name, contract.code_hash, codes.get(Address(contract.address)))
+        told += _hash_drift(name, contract.code_hash, codes.get(Address(contract.address)), contract.basis)
     if contract.implementation is not None:
         expected = contract.implementation
         actual = (
@@ -158,13 +159,15 @@ def _drift(place: str, contract: Contract, slot: Answer | None, codes: dict[Addr
             told.append(f"{name} runs the implementation {actual}, the manifest says {expected}")
         elif contract.implementation_hash is not None:
             found = codes.get(Address(expected))
-            told += _hash_drift(f"implementation {expected} of {name}", contract.implementation_hash, found)
+            what = f"implementation {expected} of {name}"
+            told += _hash_drift(what, contract.implementation_hash, found, contract.basis)
     return told
 
 
-def _hash_drift(name: str, expected: str, found: str | None) -> list[str]:
+def _hash_drift(name: str, expected: str, found: str | None, basis: str) -> list[str]:
     if found == expected[2:]:
         return []
     if found in {None, NO_CODE, "0" * 64}:
         return [f"{name} has no code"]
-    return [f"{name} runs code 0x{found}, the manifest says {expected}"]
+    how = f" ({basis})" if basis and basis != SEEN else ""
+    return [f"{name} runs code 0x{found}, the manifest says {expected}{how}"]
