@@ -123,6 +123,23 @@ def localnet(
 
 
 @app.command()
+def fork(
+    rpc: Annotated[str, typer.Option("--rpc", help="an archive node of the live chain")],
+    deployment: Annotated[
+        Path | None, typer.Option(help="the venues' addresses; default: those shipped for the chain")
+    ] = None,
+    account: Annotated[str | None, typer.Option(help="an account there that the dry run looks at")] = None,
+    depth: Annotated[int, typer.Option(min=1, help="how old the state is that the node must have")] = 10_000,
+    out: Annotated[Path, typer.Option(help="where the files and the summary go")] = Path("out/fork"),
+    as_json: JsonOption = False,
+) -> int:
+    """The agent on a fork of a live chain: a dry run, then a live one, of an account made for it."""
+    from agent.cli.rehearsal import rehearse
+
+    return rehearse(rpc, deployment, account, out, depth, as_json=as_json)
+
+
+@app.command()
 def demo(
     seed: Annotated[int, typer.Option(help="of the market's path")] = 7,
     out: Annotated[Path, typer.Option(help="where report.html and summary.json go")] = Path("out/demo"),
