@@ -22,7 +22,7 @@ def fresh(toolchain: Toolchain) -> dict[str, Compiled]:
 
 
 def test_every_contract_is_compiled(fresh: dict[str, Compiled]) -> None:
-    assert set(fresh) == {"HedgeExecutor", "MintableToken", "PriceAggregator"}
+    assert set(fresh) == {"ExamplePerps", "HedgeExecutor", "MintableToken", "PriceAggregator"}
 
 
 @pytest.mark.parametrize("name", ["HedgeExecutor", "MintableToken", "PriceAggregator"])

@@ -27,7 +27,7 @@ class Uniswap:
         reads="liquidity ranges with fees",
         margin="",
         flip_exact=False,
-        writes=("spot trades",),
+        writes=("spot trades", "liquidity out"),
         bytecode="npm: @uniswap/v3-core 1.0.1, v3-periphery 1.4.4",
     )
 
