@@ -31,7 +31,7 @@ class Means(Enum):
 
 
 class Ceiling:
-    """The most that is asked at once: halved where the node refuses, and raised again up to what it refused."""
+    """The most that is asked at once: halved where the node refuses, then raised up to what it refused."""
 
     def __init__(self, start: int, least: int = 1) -> None:
         self._start, self._least = start, least
