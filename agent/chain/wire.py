@@ -157,7 +157,7 @@ class Line:
         answer, data = self._transport.post_hexed(_envelope(0, method, params), method, timeout_s)
         fields = shape.record(answer, method)
         result = self._result(fields, method)
-        if fields.get("id", 0) not in {0, None}:  # a refusal may have none
+        if fields.get("id", 0) not in (0, None):  # a refusal may have none
             raise shape.mismatch(method, "an answer with our id", fields.get("id"))
         if result.error is None and data is None:
             data = shape.hex_bytes(result.value, method)
