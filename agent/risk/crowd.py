@@ -46,6 +46,7 @@ class Crowd(Protocol):
     sizes: Floats  # in it, > 0 long
     deltas: Floats
     markets: tuple[MarketId, ...]
+    market_assets: tuple[str, ...]  # of each market
     assets: tuple[str, ...]
 
     def headroom(self, ratios: Floats, rows: Rows, way: Way) -> Floats:

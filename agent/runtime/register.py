@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,6 +25,8 @@ FORM = 1  # of the file; another one is not read
 DEEP = 256  # blocks that a reorganisation may take back; beyond a deeper one as many again are looked at
 KEPT_EVERY = 50  # sheaves between two writes of the file
 
+ANEW = "starting again"
+
 Say = Callable[[str], None]
 
 
@@ -35,6 +37,15 @@ class Page:
     number: int
     hash: BlockHash
     changed: set[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What the file says. ``marks``: a block too deep to be taken back and the last one, with hashes."""
+
+    first: int
+    marks: tuple[tuple[int, str], ...]
+    found: Mapping[int, int]
 
 
 @dataclass
@@ -71,16 +82,14 @@ class Register:
         kept = self._kept()
         if kept is None:
             return
-        first, done, done_hash, found = kept
-        try:
-            is_there = self.rpc.block(done).hash == done_hash
-        except ReadUnpinned:
-            is_there = False
-        if not is_there:
-            self.say(f"block {done} of the cache is no longer there: looking {DEEP} blocks back")
-        self.first, self.found, self.done = first, found, done
-        if not is_there:
-            self._drop(done - DEEP)
+        is_there = [self._is_there(number, hash_) for number, hash_ in kept.marks]
+        if not any(is_there):
+            self.say(f"none of the cache's blocks are on this chain: {ANEW}")
+            return
+        self.first, self.found, self.done = kept.first, dict(kept.found), kept.marks[-1][0]
+        if not is_there[-1]:
+            self.say(f"block {self.done} of the cache is no longer there: looking {DEEP} blocks back")
+            self._drop(kept.marks[0][0])
         self.is_resumed = True
 
     def follow(self, block: Block) -> frozenset[int]:
@@ -108,13 +117,13 @@ class Register:
         """Write the cache, whole or not at all. Raises OSError."""
         if self.path is None or self.first is None:
             return
+        deep = max(self.done - DEEP, 0)
         state = {
             "form": FORM,
             "chain_id": self.chain_id,
             "homes": list(self.venue.homes),
             "first": self.first,
-            "done": self.done,
-            "hash": self.rpc.block(self.done).hash,
+            "marks": [[number, self.rpc.block(number).hash] for number in (deep, self.done)],
             "accounts": [[hex(subject), number] for subject, number in self.found.items()],
         }
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -189,7 +198,13 @@ class Register:
         self.lost += len(gone)
         self.done = last
 
-    def _kept(self) -> tuple[int, int, str, dict[int, int]] | None:
+    def _is_there(self, number: int, hash_: str) -> bool:
+        try:
+            return self.rpc.block(number).hash == hash_
+        except ReadUnpinned:
+            return False
+
+    def _kept(self) -> Kept | None:
         if self.path is None or not self.path.is_file():
             return None
         try:
@@ -198,8 +213,9 @@ class Register:
                 raise ValueError("it is of another chain or version")
             if state["homes"] != list(self.venue.homes):
                 raise ValueError("it is of other contracts")
+            marks = tuple((int(number), str(hash_)) for number, hash_ in state["marks"])
             found = {int(subject, 16): int(number) for subject, number in state["accounts"]}
-            return int(state["first"]), int(state["done"]), str(state["hash"]), found
+            return Kept(int(state["first"]), marks, found)
         except (ValueError, KeyError, TypeError, OSError) as error:
-            self.say(f"the cache {self.path} cannot be used ({error}): starting again")
+            self.say(f"the cache {self.path} cannot be used ({error}): {ANEW}")
             return None

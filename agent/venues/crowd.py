@@ -71,6 +71,10 @@ class CrowdVenue(Protocol[H]):
         """What equity is counted in."""
         ...
 
+    def identify(self) -> Reading[object]:
+        """Prove that the contracts are the protocol's. Raises ContractMismatch."""
+        ...
+
     def events(self) -> Filter:
         """Every event that brings an account or changes one."""
         ...

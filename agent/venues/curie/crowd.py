@@ -26,7 +26,7 @@ from agent.values.call import Reading
 from agent.values.fixed import DAY_S, Q96, WAD, to_float
 from agent.values.log import Filter, Log
 from agent.venues.crowd import Sight, Verdict
-from agent.venues.curie import roll
+from agent.venues.curie import identity, roll
 from agent.venues.curie.heap import Heap, Market, Stakes, Told, heap
 from agent.venues.curie.margin import PPM
 from agent.venues.curie.reader import COLLATERAL_TWAP_S, CURIE, ERC20
@@ -65,6 +65,10 @@ class CurieCrowd:
     def homes(self) -> tuple[Address, ...]:
         """The contracts whose events tell of accounts."""
         return roll.homes(self.deployment)
+
+    def identify(self) -> Reading[object]:
+        """The contracts name each other as configured, or ContractMismatch is raised."""
+        return identity.identify(self.deployment)
 
     def events(self) -> Filter:
         """Every event that brings or changes an account."""

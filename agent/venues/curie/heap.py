@@ -97,6 +97,7 @@ class Heap:
     sizes: Floats
     deltas: Floats
     markets: tuple[MarketId, ...]
+    market_assets: tuple[str, ...]
     assets: tuple[str, ...]
     moving: Floats
     lead: Floats
@@ -151,6 +152,7 @@ def heap(curie: CurieDeployment, stakes: Stakes, market: Market, told: Told) -> 
         sizes=np.where(has_any, sizes[rows, leading], 0.0),
         deltas=_deltas(curie, sizes, stakes.collaterals),
         markets=tuple(MarketId(f"curie:{one.address}") for one in curie.markets),
+        market_assets=tuple(one.asset for one in curie.markets),
         assets=_assets(curie),
         moving=values.sum(axis=1) - requirement + worths[:, moves].sum(axis=1),
         lead=lead,
