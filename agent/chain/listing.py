@@ -178,6 +178,7 @@ class _Run:
         if len(taken) > 1:
             self._part.manner.calls.shrink(len(taken))
         else:
+            self._part.manner.calls.excuse()
             self._alone += taken
             del self._open[:1]
 

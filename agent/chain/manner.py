@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Hashable
@@ -9,10 +10,12 @@ from enum import Enum
 
 REPROBE_S = 600.0  # an endpoint that can only do less is tried for more after this
 GROWTH = 1.1
-SHY = 0.9  # of what was once refused is not asked again
+SHY = 0.9  # of what was once refused is asked again
+FORGETTING = 1.002  # and this is how fast that is forgotten
 WIDTHS = (1, 2, 4)
-GAIN = 1.1  # another connection must read so much faster
-REMEASURE = 64  # reads until a width is measured again
+GAIN = 1.15  # more connections must read so much faster
+TRIES = 3  # tables by which a number of connections is judged
+REMEASURE = 256  # tables until it is judged again
 SMOOTHING = 0.3
 MOST_SHAPES = 256
 MOST_HEAVY = 4096
@@ -28,59 +31,68 @@ class Means(Enum):
 
 
 class Ceiling:
-    """The most that is asked at once: halved where the node refuses, and slowly raised again."""
+    """The most that is asked at once: halved where the node refuses, then raised up to what it refused."""
 
     def __init__(self, start: int, least: int = 1) -> None:
-        self._now, self._refused, self.least = float(start), float("inf"), least
-        self._start = start
+        self._start, self._least = start, least
+        self._now, self._refused, self._proven = float(start), math.inf, 0.0
 
     @property
     def now(self) -> int:
-        return max(self.least, int(self._now))
+        """At least ``least``."""
+        return max(self._least, int(self._now))
 
     def shrink(self, asked: int) -> None:
         """``asked`` was too much."""
-        self._refused = min(self._refused, float(asked))
-        self._now = max(float(self.least), min(self._now, asked / 2))
+        self._refused = min(self._refused, asked)
+        self._now = min(self._now, asked / 2)
 
     def grow(self, asked: int) -> None:
         """``asked`` went well."""
-        if asked * GROWTH >= self._now:
-            self._now = max(float(self.least), min(self._now * GROWTH, self._refused * SHY, self._start))
+        self._proven = max(self._proven, asked)
+        self._refused *= FORGETTING
+        if asked * GROWTH >= self.now:
+            most = min(self._refused * SHY, self._start)
+            double = self._now * 2
+            self._now = min(double if double <= most else self._now * GROWTH, most)
+
+    def excuse(self) -> None:
+        """It was not too much: there was one thing in it that is always refused."""
+        self._now, self._refused = max(self._proven, self._now), math.inf
 
 
 class Pace:
-    """How many connections read a table fastest: each number is measured, the best is kept."""
+    """How many connections read a table fastest: each number is tried, the best is kept."""
 
     def __init__(self) -> None:
-        self._speeds: dict[int, float] = {}
+        self._speeds: dict[int, list[float]] = {width: [] for width in WIDTHS}
         self._most = WIDTHS[-1]
         self._reads = 0
 
     def width(self) -> int:
         """For the next table."""
         self._reads += 1
-        if self._reads % REMEASURE == 0 and len(self._speeds) > 1:
-            self._speeds.pop(min(self._speeds, key=lambda width: self._speeds[width]))
+        if self._reads % REMEASURE == 0:  # another machine, another load
+            self._speeds = {width: [] for width in WIDTHS}
         best = WIDTHS[0]
         for width in WIDTHS:
             if width > self._most:
                 break
-            if width not in self._speeds:
+            if len(self._speeds[width]) < TRIES:
                 return width
-            if self._speeds[width] > self._speeds[best] * GAIN:
-                best = width
-            elif width > best:
+            if width != best and max(self._speeds[width]) < max(self._speeds[best]) * GAIN:
                 break
+            best = width
         return best
 
     def learn(self, width: int, cells_per_s: float) -> None:
-        before = self._speeds.get(width, cells_per_s)
-        self._speeds[width] = before + SMOOTHING * (cells_per_s - before)
+        """A table was read so fast."""
+        if self._reads > 1 and len(self._speeds[width]) < TRIES:  # not the first: it found out more than this
+            self._speeds[width].append(cells_per_s)
 
     def narrow(self) -> None:
         """The node asked for fewer requests: one connection from now on."""
-        self._most = 1
+        self._most = WIDTHS[0]
 
 
 class Manner:

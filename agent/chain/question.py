@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TypeVar, cast
 
 from agent.chain.abi import Function, Value
@@ -22,7 +22,7 @@ class Question:
     target: Address
     function: Function
     arguments: tuple[object, ...] = ()
-    is_direct: bool = False
+    is_direct: bool = field(default=False, kw_only=True)
 
     @property
     def call(self) -> Call:

@@ -11,7 +11,7 @@ from contextvars import copy_context
 import numpy as np
 
 from agent.chain import multicall, packing, probe
-from agent.chain.manner import Means
+from agent.chain.manner import Ceiling, Means
 from agent.chain.packing import HEADER, OK, SHORT_OF_GAS, WORD, Template
 from agent.chain.plain import ask_plain
 from agent.chain.rpc import answer_of
@@ -214,21 +214,26 @@ class _Run:
         self._put_back(start + done, stop)
 
     def _shrink(self, means: Means, rows: int) -> None:
-        manner, sheet = self._part.manner, self._sheet
-        if means is Means.MULTICALL:
-            manner.cells.shrink(rows * len(sheet.templates))
-        else:
-            manner.answer_bytes.shrink(rows * sheet.dtype.itemsize)
+        self._ceiling(means).shrink(rows * self._unit(means))
+
+    def _ceiling(self, means: Means) -> Ceiling:
+        manner = self._part.manner
+        return manner.cells if means is Means.MULTICALL else manner.answer_bytes
+
+    def _unit(self, means: Means) -> int:
+        """How much of the ceiling a row takes."""
+        return len(self._sheet.templates) if means is Means.MULTICALL else self._sheet.dtype.itemsize
 
     def _look_again(self, means: Means, start: int, stop: int) -> None:
         """A request was refused: because the means is no longer there, or because it was too much."""
         self._part.manner.forget()
         if probe.settled(self._part, self._sheet.block, self._timeout_s) is not means:
             return
-        self._shrink(means, stop - start)
-        if stop - start == 1:
-            with self._lock:
-                self._open.remove((start, stop)) if (start, stop) in self._open else None
+        if stop - start > 1:
+            self._shrink(means, stop - start)
+        else:
+            self._ceiling(means).excuse()
+            self._open.remove((start, stop))
             self._alone += [(start, column) for column in range(len(self._sheet.templates))]
 
     def _by_lens(self, means: Means, start: int, stop: int) -> int | None:

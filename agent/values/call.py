@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from agent.values.address import Address
@@ -25,7 +25,7 @@ class Call:
     value_wei: int = 0
     label: str = ""
     gas_hint: int = 0  # optional upper guess of the gas it burns, for chunking reads
-    is_direct: bool = False
+    is_direct: bool = field(default=False, kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)
