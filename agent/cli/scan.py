@@ -22,7 +22,7 @@ from agent.chain.rpc import Rpc
 from agent.cli.ranking import Ranking, write_csv
 from agent.errors import ChainMismatch, ConfigInvalid, Transient, VenueUnknown
 from agent.runtime.register import Register
-from agent.runtime.scan import Scan
+from agent.runtime.scan import Scan, Sighting
 from agent.values.block import Block
 from agent.venues.crowd import CrowdVenue
 from agent.venues.deployments import Deployment, load
@@ -120,15 +120,22 @@ def _follow(watcher: Scan[object], heads: Iterator[Block], wish: Wish) -> None:
                 write_csv(wish.csv, ranking, seen)
             if page is not None:
                 page.tell(seen, wish.below)
-            if seen.missed:
-                print(
-                    f"{seen.missed} accounts had changed without an event that says so; read anew",
-                    file=sys.stderr,
-                )
+            _complain(watcher.venue, seen)
             ranking.remember(seen)
             if time.monotonic() - written_at > KEPT_EVERY_S:
                 watcher.register.keep()
                 written_at = time.monotonic()
+
+
+def _complain(venue: CrowdVenue[object], seen: Sighting) -> None:
+    """Of what should not be; the ranking is right all the same, for what was wrong is read anew."""
+    if seen.missed:
+        text = f"{seen.missed} accounts had changed without an event that says so; read anew"
+        print(f"block {seen.block.number}: {text}", file=sys.stderr)
+    if len(seen.mistaken):
+        names = ", ".join(venue.account(seen.subjects[row]) for row in seen.mistaken[:3])
+        text = f"the contract says otherwise of {len(seen.mistaken)} accounts ({names}); its word was taken"
+        print(f"block {seen.block.number}: {text}", file=sys.stderr)
 
 
 def _shipped(chain_id: int) -> Path:

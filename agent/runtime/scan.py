@@ -47,7 +47,7 @@ class Sighting:
     """Everybody at one block. Arrays have a row per subject; ``equity``, ``requirement`` and whether a row is
     liquidatable are the contract's own where ``verdicts`` has the row. ``order``: rows with something at
     stake, nearest to liquidation first. ``missed``: rows that had changed without an event, None where that
-    was not looked for.
+    was not looked for. ``mistaken``: rows whose arrays and contract disagree by more than floats can err.
     """
 
     block: Block
@@ -63,6 +63,7 @@ class Sighting:
     verdicts: Mapping[int, Verdict]
     changed: int
     missed: int | None
+    mistaken: Rows
     times: Times
 
     @property
@@ -139,6 +140,7 @@ class Scan(Generic[H]):
             verdicts=verdicts,
             changed=changed,
             missed=missed,
+            mistaken=_mistaken(crowd, verdicts),
             times=Times(
                 events_s=found_at - began,
                 read_s=read_at - found_at,
@@ -177,6 +179,16 @@ def _settled(crowd: Crowd, verdicts: Mapping[int, Verdict]) -> tuple[Floats, Flo
         # the predicate rules over the difference: what is flagged is liquidatable whatever it has
         now[row] = min(gap, -1e-18) if one.is_liquidatable else max(gap, 0.0)
     return equity, requirement, now
+
+
+def _mistaken(crowd: Crowd, verdicts: Mapping[int, Verdict]) -> Rows:
+    found = [
+        row
+        for row, one in verdicts.items()
+        if abs(to_float(one.equity_wad) - crowd.equity[row]) > DOUBT * crowd.slack[row]
+        or abs(to_float(one.requirement_wad) - crowd.requirement[row]) > DOUBT * crowd.slack[row]
+    ]
+    return np.array(found, np.intp)
 
 
 def _merged(flips: Flips, exact: Flips, rows: Rows) -> Flips:

@@ -9,6 +9,7 @@ from typing import Protocol, TypeVar
 
 from agent.chain.column import Column, Table, read_table
 from agent.chain.lens import read_one
+from agent.chain.mapping import read_mapping
 from agent.chain.rpc import Rpc
 from agent.risk.crowd import Crowd, Flags
 from agent.values.address import Address
@@ -39,6 +40,13 @@ class Sight:
         """What every column says of every subject. Raises what `agent.chain.column` raises."""
         began = time.perf_counter()
         found = read_table(self.rpc, self.block, columns, subjects)
+        self.asked_s += time.perf_counter() - began
+        return found
+
+    def mapping(self, target: Address, slot: int, keys: Sequence[int]) -> Table:
+        """Words of a mapping. Raises what `agent.chain.mapping` raises."""
+        began = time.perf_counter()
+        found = read_mapping(self.rpc, self.block, target, slot, keys)
         self.asked_s += time.perf_counter() - began
         return found
 
