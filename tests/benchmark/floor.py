@@ -1,4 +1,4 @@
-"""What nobody can beat on one connection: a prebuilt body through a raw socket, the answer received and left alone."""
+"""The floor: prebuilt bodies through one raw socket, the answers received and left alone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""multicall.py reads the accounts: one JSON task on stdin, one JSON answer on stdout. Runs in its own environment."""
+"""multicall.py reads the accounts: a JSON task on stdin, a JSON answer on stdout, in its own environment."""
 
 import asyncio
 import hashlib
