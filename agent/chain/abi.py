@@ -241,7 +241,7 @@ def _shown(value: object) -> str:
 
 def _decode(types: Sequence[str], data: bytes, label: str, target: str) -> tuple[Value, ...]:
     try:
-        size = _static_size(tuple(types))
+        size = static_size(tuple(types))
         if not data and types:
             raise DecodingError("nothing came back: there is no code, or no such function")
         if len(data) % _WORD or (size is not None and len(data) != size):
@@ -255,8 +255,8 @@ def _decode(types: Sequence[str], data: bytes, label: str, target: str) -> tuple
 
 
 @lru_cache(maxsize=512)
-def _static_size(types: tuple[str, ...]) -> int | None:
-    """Bytes of the encoding, None if it depends on the values."""
+def static_size(types: tuple[str, ...]) -> int | None:
+    """Bytes of the encoding of these types, None if they depend on the values."""
     if any("[]" in kind or "string" in kind or _has_bytes(kind) for kind in types):
         return None
     total = 0
@@ -266,7 +266,7 @@ def _static_size(types: tuple[str, ...]) -> int | None:
             whole, _, length = whole[:-1].rpartition("[")
             count *= int(length)
         parts = _split(whole[1:-1]) if whole.startswith("(") else ()
-        inner = _static_size(parts) if parts else _WORD
+        inner = static_size(parts) if parts else _WORD
         total += count * (inner or 0)
     return total
 

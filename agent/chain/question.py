@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar, cast
 
 from agent.chain.abi import Function, Value
@@ -17,15 +17,17 @@ Row = tuple[int, ...]
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A view of one contract with its arguments."""
+    """A view of one contract with its arguments. ``is_direct``: see `agent.values.call.Call`."""
 
     target: Address
     function: Function
     arguments: tuple[object, ...] = ()
+    is_direct: bool = False
 
     @property
     def call(self) -> Call:
-        return self.function.at(self.target, *self.arguments)
+        call = self.function.at(self.target, *self.arguments)
+        return replace(call, is_direct=True) if self.is_direct else call
 
 
 @dataclass(frozen=True, slots=True)
