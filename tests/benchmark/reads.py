@@ -1,6 +1,6 @@
 """How fast positions of many real Curie accounts are read at one block, against peers and the floor.
 
-``python -m tests.benchmark.reads``. Everybody reads the same: ``AccountBalance.getAccountInfo`` of each account
+``python -m tests.benchmark.reads``. Everybody reads ``AccountBalance.getAccountInfo`` of each account
 in one market, all at one block of a node of its own, and must read the same words. Times are the best of some
 runs, those of ours and of the floor in turns.
 """
