@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from eth_utils.crypto import keccak
-
 from agent.errors import (
     SignatureMismatch,
     SignerRefused,
@@ -23,11 +21,12 @@ from agent.tx.ladder import Rung, Seal, reach, rung_fees
 from agent.tx.ledger import Ledger
 from agent.tx.network import Network
 from agent.tx.price import Priced
-from agent.tx.signer import AnySigner, sign_authorization, sign_transaction
+from agent.tx.signer import AnySigner, confirm, sign_authorization, sign_transaction
 from agent.tx.transaction import Authorization, Fee, Signed, Transaction, decode
 from agent.tx.witness import Witness
 from agent.values.address import Address, ChainId, TxHash
 from agent.values.block import Block
+from agent.values.keccak import keccak
 
 SIGNER_FAULTS = (SignerUnavailable, SignerRefused)
 
@@ -136,9 +135,11 @@ class Dispatch:
     def _signed(self, transaction: Transaction) -> Signed:
         """A wrong signature never leaves; the next head asks again, for halting would protect nobody."""
         try:
-            return sign_transaction(self._signer, transaction)
+            done = sign_transaction(self._signer, transaction)
+            confirm(self._signer, done)
         except SignatureMismatch as error:
             raise SignerUnavailable(signer=self._signer.address, reason=error.message) from error
+        return done
 
     def _route(self, errand: Errand) -> Route:
         return Route.PUBLIC if errand.is_public else self._network.first_route
