@@ -25,7 +25,7 @@ class Question:
 
     @property
     def call(self) -> Call:
-        return self.function.at(self.target, *self.arguments)
+        return self.function.asked(self.target, self.arguments)
 
 
 @dataclass(frozen=True, slots=True)
