@@ -13,6 +13,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 from agent.assembly import eye_of
 from agent.chain.rpc import Rpc
@@ -25,7 +26,7 @@ from agent.sim.toolchain import locate
 from agent.values.address import Address
 from agent.values.block import Block
 from agent.values.call import Answer, Call
-from agent.values.fixed import WAD
+from agent.values.fixed import WAD, from_float
 from agent.venues.deployments import Deployment
 
 OPTIONS, SHORTS = 200, 99
@@ -113,7 +114,7 @@ def build(net: Localnet, options: int, shorts: int) -> None:
     """Open what the book has not yet, then bring its delta near zero."""
     dice, account, lyra = random.Random(SEED), net.book.account, net.lyra
     spot_wad = net.spot_wad()
-    depth.fund(lyra, net.roles["owner"], account, 20_000_000 * WAD, 2_000 * WAD)
+    depth.fund(lyra, net.roles["owner"], account, 20_000_000 * WAD, 400 * WAD)
     opened, short = len(net.book.option_ids), len(net.book.option_ids)
     while opened < options:
         strike = dice.choice(net.strikes)
@@ -124,13 +125,26 @@ def build(net: Localnet, options: int, shorts: int) -> None:
             flip_wad = spot_wad * (
                 dice.randint(55, 65) if kind == depth.SHORT_PUT else dice.randint(140, 160)
             )
-            collateral = depth.min_collateral_wad(lyra, strike, kind, size_wad, flip_wad // 100)
+            collateral = 2 * depth.min_collateral_wad(lyra, strike, kind, size_wad, flip_wad // 100)
         try:
             depth.open_option(lyra, account, strike, kind, size_wad, collateral)
         except TransactionReverted:
             continue  # the pool does not trade that strike now
         opened, short = opened + 1, short + (short < shorts)
-    net.curie.vault.send(account, "deposit", lyra.quote.address, 200_000 * WAD)
+    for option_id in net.book.option_ids:
+        collateral = lyra.option_token.records("getOwnerPositions", account)
+        held = next(
+            cast(dict[str, int], p) for p in collateral if cast(dict[str, int], p)["positionId"] == option_id
+        )
+        lyra.option_market.send(account, "addCollateral", option_id, held["collateral"])
+    net.curie.vault.send(account, "deposit", lyra.quote.address, 500_000 * WAD)
+    spare = lyra.base.integer("balanceOf", account) - 5 * WAD
+    lyra.base.send(net.roles["owner"], "burn", account, spare)
+    rpc = Rpc(net.url)
+    block = rpc.block("latest")
+    snapshot = eye_of(rpc, net.deployment(), block).see(account, block)
+    delta = sum(position.greeks.delta for position in snapshot.positions)
+    depth.open_perpetual(net.curie, account, -from_float(delta))
 
 
 def listen(net: Localnet, blocks: int) -> Recording:

@@ -18,8 +18,9 @@ from agent.values.call import Reading
 from agent.venues.deployments import LyraDeployment
 from agent.venues.lyra.board import Board, Strike
 from agent.venues.lyra.fragment import ERC20, LYRA
+from agent.venues.lyra.holding import Holding
 from agent.venues.lyra.margin import CollateralTerms, OptionType, Penalty
-from agent.venues.lyra.state import Holding, LyraState, Standing, TradeTerms, assemble
+from agent.venues.lyra.state import LyraState, Standing, TradeTerms, assemble
 
 ACTIVE = 1  # OptionToken.PositionState
 DECIMALS_NEEDED = 18  # the contracts take token amounts as wads
