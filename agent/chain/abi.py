@@ -74,6 +74,10 @@ class Function:
         return {}
 
     @cached_property
+    def _numbers(self) -> dict[bytes, tuple[int, ...]]:
+        return {}
+
+    @cached_property
     def _calls(self) -> dict[tuple[object, ...], Call]:
         return {}
 
@@ -144,7 +148,13 @@ class Function:
 
     def integers(self, call: Call, answer: Answer) -> tuple[int, ...]:
         """As `read`, of a function that returns only numbers and flags, structs flattened."""
-        return tuple(_integers(self.read(call, answer)))
+        known = self._numbers.get(answer.data) if answer.ok else None
+        if known is None:
+            known = tuple(_integers(self.read(call, answer)))
+            if len(self._numbers) >= _KEPT:
+                self._numbers.clear()
+            self._numbers[answer.data] = known
+        return known
 
     def integer(self, call: Call, answer: Answer) -> int:
         """As `read`, of a function that returns one number or flag."""

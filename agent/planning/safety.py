@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from fractions import Fraction
 
-from agent.market.margin import FundableAccount, MarginAccount, Prices
+from agent.market.margin import MarginAccount, Prices, is_fundable
 from agent.risk.liquidation import betas_of, moved
 from agent.risk.remedy import collateral_to, ratios_within
 from agent.values.fixed import WAD
@@ -84,7 +84,7 @@ class Ledger:
 
         As `risk.remedy.collateral_to`, at every point that `danger` looks at.
         """
-        if isinstance(account, FundableAccount):
+        if is_fundable(account):
             return collateral_to(account, distance)
         return max(-self.left_wad(account, ratio) for ratio in self.way(account, distance)) + unit_wad(
             account
@@ -97,7 +97,7 @@ class Ledger:
         the port does not promise it, the model says what the account is then. None: the
         model liquidates it nowhere on the way, neither by its predicate nor by equity against requirement.
         """
-        if added_wad and isinstance(account, FundableAccount):
+        if added_wad and is_fundable(account):
             account, added_wad = account.funded(added_wad), 0
         worst: tuple[int, int] | None = None
         for ratio_wad in self.way(account, distance):

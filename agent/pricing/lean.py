@@ -1,7 +1,7 @@
 """The three Greeks that limits are set on, for many options on one asset in one pass; all else is `black`'s.
 
 The same model and conventions as `black`, without a dividend: a year of 31,536,000 seconds, time counts as at
-least one second and volatility as at least 1e-4. With s = vol sqrt(years), d = (ln(S/K) + rate years)/s + s/2,
+least one second and volatility as at least 1e-4. With s = vol sqrt(years), d = (ln(S/K) + rate years)/s + s/2
 
     delta = w Phi(w d)        gamma = phi(d) / (S s)        vega = S phi(d) sqrt(years)
 

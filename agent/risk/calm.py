@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from agent.market.margin import FundableAccount, MarginAccount, ShapedAccount
+from agent.market.margin import MarginAccount, is_fundable, is_shaped
 from agent.risk.liquidation import betas_of, moved, solve_lapse
 from agent.risk.remedy import ratios_within
 
@@ -15,7 +15,7 @@ def is_calm(account: MarginAccount, distance: float, within_s: float) -> bool:
     """Whether no joint move of up to ``distance`` either way, and no wait of up to ``within_s`` at standing
     prices, liquidates it, with a unit of the token to spare. False where that is not certain.
     """
-    if isinstance(account, FundableAccount) or not isinstance(account, ShapedAccount):
+    if is_fundable(account) or not is_shaped(account):
         return False
     unit_wad = int(10 ** max(0, 18 - account.collateral_token.decimals))
     betas, at_s = betas_of(account), account.at_s

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from fractions import Fraction
 
-from agent.market.margin import CuttableAccount, FundableAccount, MarginAccount, Prices, ShapedAccount
+from agent.market.margin import CuttableAccount, MarginAccount, Prices, is_fundable, is_shaped
 from agent.risk.liquidation import betas_of, moved, vanishing
 from agent.values.address import MarketId
 from agent.values.fixed import WAD
@@ -69,7 +69,7 @@ def collateral_to(account: MarginAccount, distance: float) -> int:
     """
     unit = int(10 ** max(0, 18 - account.collateral_token.decimals))
     amount = _largest_gap(account, distance) + unit
-    if isinstance(account, FundableAccount):
+    if is_fundable(account):
         for _ in range(ROUNDS):
             short = _largest_gap(account.funded(amount), distance)
             if short <= 0:
@@ -122,7 +122,7 @@ def ratios_within(account: MarginAccount, distance: float) -> tuple[int, ...]:
     """
     reach, betas = math.ceil(Fraction(distance) * WAD), betas_of(account)
     ratios = {max(0, WAD - reach), WAD, WAD + reach}
-    if isinstance(account, ShapedAccount):
+    if is_shaped(account):
         corners = (*account.bends(betas), *vanishing(betas))
         ratios |= {ratio for ratio in corners if WAD - reach < ratio < WAD + reach}
     else:

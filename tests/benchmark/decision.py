@@ -1,8 +1,8 @@
-"""From a block's answers in hand to a signed hedge out: `python -m tests.benchmark.decision`. Fails on nothing.
+"""From a block's answers in hand to a signed hedge out: `python -m tests.benchmark.decision`.
 
-The book of `book`: 100 margin accounts, 3 venues, 200 options. What the chain answered is replayed from memory,
-block by block, with another price in each. Each block is timed in several runs over the recording and its least
-time counts; the percentiles are over blocks. Garbage is collected between blocks.
+Fails on nothing. The book of `book`: 100 margin accounts, 3 venues, 200 options. What the chain answered is
+replayed from memory, block by block, with another price in each. Each block is timed in several runs over the
+recording and its least time counts; the percentiles are over blocks. Garbage is collected between blocks.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import gc
 import json
 from decimal import Decimal
+from itertools import pairwise
 from pathlib import Path
 from time import perf_counter
 
@@ -120,7 +121,7 @@ def measure(place: Path = PLACE, blocks: int = BLOCKS) -> dict[str, float]:
             if signed is None:
                 idle.setdefault(number, []).append(times[-1] - times[0])
             else:
-                spans = [after - before for before, after in zip(times, times[1:], strict=False)]
+                spans = [after - before for before, after in pairwise(times)]
                 hedges.setdefault(number, []).append(spans)
     least = [min(runs, key=sum) for runs in hedges.values()]
     found = {

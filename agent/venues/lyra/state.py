@@ -199,9 +199,9 @@ class LyraState:
         raise VenueUnknown(name=key, known=", ".join(holding.key for holding in self.holdings))
 
 
-def assemble(standing: Standing, holdings: tuple[Holding, ...], boards: tuple[Board, ...] = ()) -> LyraState:
+def assemble(standing: Standing, table: Table, boards: tuple[Board, ...] = ()) -> LyraState:
     """The state from what was read. Pure."""
-    return LyraState(standing, Table(holdings), boards)
+    return LyraState(standing, table, boards)
 
 
 def assemble_stressed(
