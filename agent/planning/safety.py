@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import math
-from fractions import Fraction
-
 from agent.market.margin import MarginAccount, Prices, is_fundable
 from agent.risk.liquidation import betas_of, moved
-from agent.risk.remedy import collateral_to, ratios_within
+from agent.risk.remedy import collateral_to, ratios_within, reach_wad
 from agent.values.fixed import WAD
 
 
 def edges(distance: float) -> tuple[int, ...]:
     """The ratios (wad) to the present prices where a straight requirement is worst: both ends, and now."""
-    reach = math.ceil(Fraction(distance) * WAD)
+    reach = reach_wad(distance)
     return (max(0, WAD - reach), WAD, WAD + reach)
 
 
@@ -70,7 +67,7 @@ class Ledger:
         key = (id(account), distance)
         if key not in self._ways:
             self._kept[id(account)] = account
-            half = math.ceil(Fraction(distance) * WAD) // 2
+            half = reach_wad(distance) // 2
             ratios = {*ratios_within(account, distance), max(0, WAD - half), WAD + half}
             self._ways[key] = tuple(sorted(ratios))
         return self._ways[key]

@@ -171,12 +171,15 @@ def _cheapest(deals: list[Deal], backs: list[Deal], due: _Due, curves: Curves) -
     points = [0, *(best.cap_wad * share // 64 for share in SHARES)]
     after = bisect_left(points, size_wad)
     last = _slope(best, points[after - 1], points[after], curves)
-    cost = due.gas + _cost(best, points[after], curves) - last * to_float(points[after] - size_wad)
+    own = _cost(best, points[after], curves) - last * to_float(points[after] - size_wad)
+    cost = due.gas + own
     rivals = [due.gas + slope * size for slope, _ in others]  # one of the others alone
+    # several together: where its last unit is no dearer than their first, none is better off elsewhere
+    together = own if all(last <= slope for slope, _ in others) else least * size
     if any(_slope(back, 0, back.cap_wad * SHARES[0] // 64, curves) + least < 0 for back in backs):
         return None
     if others or backs:
-        rivals.append(2 * due.gas + least * size)  # several together
+        rivals.append(2 * due.gas + together)
     rivals.append(due.open_price * size)  # nothing at all
     clear = cost + CLEARLY * (abs(cost) + due.gas)
     is_least = all(clear < rival for rival in rivals) and last < due.open_price * (1 - CLEARLY)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 
 from agent.market.margin import CuttableAccount, MarginAccount, Prices, is_fundable, is_shaped
 from agent.risk.liquidation import betas_of, moved, vanishing
@@ -120,7 +121,7 @@ def ratios_within(account: MarginAccount, distance: float) -> tuple[int, ...]:
 
     The ends, the present and the bends between, or sixteen steps each way where no shape is known.
     """
-    reach, betas = math.ceil(Fraction(distance) * WAD), betas_of(account)
+    reach, betas = reach_wad(distance), betas_of(account)
     ratios = {max(0, WAD - reach), WAD, WAD + reach}
     if is_shaped(account):
         corners = (*account.bends(betas), *vanishing(betas))
@@ -128,6 +129,12 @@ def ratios_within(account: MarginAccount, distance: float) -> tuple[int, ...]:
     else:
         ratios |= {max(0, WAD + reach * step // STEPS) for step in range(-STEPS, STEPS + 1)}
     return tuple(sorted(ratios))
+
+
+@lru_cache(maxsize=256)
+def reach_wad(distance: float) -> int:
+    """The distance as a wad, rounded up: a float is not to be short of it."""
+    return math.ceil(Fraction(distance) * WAD)
 
 
 def _within(account: MarginAccount, distance: float) -> list[Prices]:

@@ -150,9 +150,7 @@ class LyraState:
     def postings(self) -> Sequence[tuple[CollateralKind, str, Address]]:
         """As `Massed` says."""
         market = self.standing
-        types = dict.fromkeys(
-            h.option_type for h in self.holdings if h.option_type.is_short and h.is_live(market.at_s)
-        )
+        types = [one for one, expiry_s in self.table.last_expiries.items() if market.at_s < expiry_s]
         return [(t.collateral_kind, market.asset, market.collateral_token(t).address) for t in types]
 
     def is_calm(self, distance: float, within_s: float) -> bool:

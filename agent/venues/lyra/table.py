@@ -79,6 +79,14 @@ class Table:
         return np.array([h.option_type.is_short and h.settled_at_wad == 0 for h in self.holdings], dtype=bool)
 
     @cached_property
+    def last_expiries(self) -> dict[OptionType, int]:
+        """When the last short of each type expires that has not settled."""
+        found: dict[OptionType, int] = {}
+        for held in self._short:
+            found[held.option_type] = max(found.get(held.option_type, 0), held.expiry_s)
+        return found
+
+    @cached_property
     def kinds(self) -> Floats:
         """Option types of the shorts, by the contract's numbers."""
         return np.array([float(h.option_type) for h in self._short])
