@@ -40,6 +40,8 @@ INTENT_CANCELLED = "0x" + keccak(b"IntentCancelled(bytes32)").hex()
 
 _KNOWN = 2**13
 _WORDS = [value.to_bytes(32, "big") for value in range(0, _KNOWN, 32)]
+_ONE = (1).to_bytes(32, "big") + _WORDS[1]  # a list of one, which begins right after
+_AFTER_THREE = _WORDS[3]  # where what is dynamic begins behind three words
 _EXECUTE_HEAD = EXECUTE + MODE_HEDGE + (0x40).to_bytes(32, "big")
 
 _GALLOP = tuple(2**k - 1 for k in range(11))  # offsets 0, 1, 3, 7 ... 1023
@@ -68,11 +70,7 @@ class Intent:
         A hedge is planned on a state that contains the one before. If a reorganisation takes that one
         back, this one must not happen without it; and the consumed epochs stay without gaps.
         """
-        if self.epoch == 0:
-            return ()
-        before = intent_id(self.chain_id, self.account, self.epoch - 1)
-        term = Term(self.account, encode_consumed(before))
-        return (Check("the intent before has happened", (term,), lower=1, upper=1),)
+        return _order(self.chain_id, self.account, self.epoch)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +93,15 @@ class Hedge:
         return (*self.intent.order, *self.pre)
 
 
+@lru_cache(maxsize=64)
+def _order(chain_id: ChainId, account: Address, epoch: int) -> tuple[Check, ...]:
+    if epoch == 0:
+        return ()
+    term = Term(account, encode_consumed(intent_id(chain_id, account, epoch - 1)))
+    return (Check("the intent before has happened", (term,), lower=1, upper=1),)
+
+
+@lru_cache(maxsize=4096)
 def intent_id(chain_id: ChainId, account: Address, epoch: int) -> IntentId:
     """The same for every attempt to do the account's ``epoch``-th thing on this chain, whoever makes it."""
     words = (_word(0x80), _word(chain_id), _address(account), _word(epoch), _text(_INTENT_DOMAIN.encode()))
@@ -224,23 +231,26 @@ def _is_consumed(answer: Answer, account: Address) -> bool:
 
 def _list(items: Iterable[bytes]) -> bytes:
     """A dynamic array of dynamic things: how many, where each begins, and they themselves."""
-    parts = tuple(items)
+    parts = list(items)
+    if len(parts) == 1:
+        return _ONE + parts[0]
     head, at = [_word(len(parts))], 32 * len(parts)
     for part in parts:
         head.append(_word(at))
         at += len(part)
-    return b"".join((*head, *parts))
+    return b"".join(head + parts)
 
 
 def _call(call: Call) -> bytes:
-    return b"".join(
-        (_address(call.target), call.value_wei.to_bytes(32, "big"), _word(0x60), _text(call.data))
-    )
+    data, size = call.data, len(call.data)
+    words = (_address(call.target), call.value_wei.to_bytes(32, "big"), _AFTER_THREE, _word(size), data)
+    return b"".join((*words, bytes(-size % 32)))
 
 
 def _check(check: Check) -> bytes:
-    bounds = check.lower.to_bytes(32, "big", signed=True), check.upper.to_bytes(32, "big", signed=True)
-    return b"".join((_word(0x60), *bounds, _list(map(_term, check.terms))))
+    lower, upper, terms = check.lower, check.upper, check.terms
+    bounds = _AFTER_THREE + lower.to_bytes(32, "big", signed=True) + upper.to_bytes(32, "big", signed=True)
+    return bounds + (_ONE + _term(terms[0]) if len(terms) == 1 else _list(map(_term, terms)))
 
 
 @lru_cache(maxsize=4096)

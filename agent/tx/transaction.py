@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import rlp as reader
 
@@ -80,13 +81,17 @@ class Transaction:
         return keccak(self.unsigned)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Signed:
-    """A transaction that can be broadcast. ``hash`` is known before anybody has seen it."""
+    """A transaction that can be broadcast."""
 
     transaction: Transaction
     raw: bytes
-    hash: TxHash
+
+    @cached_property
+    def hash(self) -> TxHash:
+        """Known before anybody has seen it."""
+        return TxHash("0x" + keccak(self.raw).hex())
 
 
 def authorization_preimage(chain_id: ChainId, delegate: Address, nonce: int) -> bytes:
@@ -96,9 +101,9 @@ def authorization_preimage(chain_id: ChainId, delegate: Address, nonce: int) -> 
 
 
 def encode(transaction: Transaction, signature: Signature) -> Signed:
-    """The raw transaction and its hash."""
+    """The raw transaction."""
     raw = bytes((transaction.type,)) + rlp.listed((*_fields(transaction), *_signature(signature)))
-    return Signed(transaction, raw, TxHash("0x" + keccak(raw).hex()))
+    return Signed(transaction, raw)
 
 
 def sign(transaction: Transaction, sign_digest: Callable[[bytes], Signature]) -> Signed:
@@ -106,7 +111,7 @@ def sign(transaction: Transaction, sign_digest: Callable[[bytes], Signature]) ->
     kind, fields = bytes((transaction.type,)), b"".join(_fields(transaction))
     signature = sign_digest(keccak(kind + rlp.listed((fields,))))
     raw = kind + rlp.listed((fields, *_signature(signature)))
-    return Signed(transaction, raw, TxHash("0x" + keccak(raw).hex()))
+    return Signed(transaction, raw)
 
 
 def decode(raw: bytes) -> tuple[Transaction, Signature]:
