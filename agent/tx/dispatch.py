@@ -5,6 +5,7 @@ Order, always: the errand with its nonce, the signed bytes, the broadcast, what 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from agent.errors import (
@@ -31,6 +32,10 @@ from agent.values.keccak import keccak
 SIGNER_FAULTS = (SignerUnavailable, SignerRefused)
 
 
+def nothing() -> None:
+    """To be done."""
+
+
 class Dispatch:
     """Signs, journals and broadcasts for one account."""
 
@@ -44,9 +49,17 @@ class Dispatch:
         self._seal = seal
         self._rungs = rungs
 
-    def launch(self, errand: Errand, purpose: Purpose, priced: Priced, head: Block) -> Errand:
+    def launch(
+        self,
+        errand: Errand,
+        purpose: Purpose,
+        priced: Priced,
+        head: Block,
+        before: Callable[[], None] = nothing,
+    ) -> Errand:
         """The first transaction, or another plan's at the same nonce.
 
+        ``before`` is called when it is signed, and before that is committed or anything leaves.
         Raises TransactionRejected when it is provably nowhere, and what the signer raises: the errand is
         closed then, unless something else of it is on its way.
         """
@@ -56,6 +69,7 @@ class Dispatch:
             if not errand.may_live:
                 self.abandon(errand, head, error.message)
             raise
+        before()
         self._ledger.save(errand)
         errand = self._broadcast(errand, attempt, head)
         sent = errand.attempts[-1]
