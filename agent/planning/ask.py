@@ -73,7 +73,7 @@ def ask(
     with_margin: bool,
 ) -> Ask:
     """What is due, by the policy's triggers. ``needy`` as of `needy_accounts`."""
-    deltas = {asset: from_float(greeks.delta) for asset, greeks in assessment.by_asset.items()}
+    deltas = {asset: from_float(delta) for asset, delta in assessment.deltas.items()}
     due: dict[str, bool] = {}
     broken: list[tuple[str, str]] = []
     if with_hedge:

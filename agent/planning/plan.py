@@ -11,11 +11,13 @@ from agent.market.snapshot import Snapshot
 from agent.planning.allocator import Clock, Found, Watch, explain, find
 from agent.planning.ask import Ask, ask, curves_of, needy_accounts
 from agent.planning.carry import Expected
+from agent.planning.curve import Curves
 from agent.planning.decision import Decision
 from agent.planning.greedy import decide
 from agent.planning.optimum import Trouble
 from agent.planning.policy import Policy
-from agent.planning.stake import NO_MOVES, Moves, Stake, stake
+from agent.planning.stake import NO_MOVES, Moves, Stake, band_bps, stake
+from agent.planning.swift import swift
 from agent.risk.assessment import Assessment
 from agent.values.address import Address, IntentId
 from agent.values.call import Call
@@ -84,8 +86,26 @@ def plan(
     bounds the search by ``policy.solver_ms``; without one only each of its steps is bounded.
     Raises PlanInfeasible when a limit is broken and nothing at all can be done about it.
     """
-    watch = Watch(policy.solver_ms / 1000, clock)
     curves = curves_of(policy, carry)
+    quick = swift(snapshot, assessment, policy, curves, moves)
+    if quick is not None:
+        found = _swift_draft(quick, assessment)
+        return _written([found], snapshot, policy, writers, intent_id) if found.actions else ()
+    return search(snapshot, assessment, policy, writers, intent_id, moves, curves, clock)
+
+
+def search(
+    snapshot: Snapshot,
+    assessment: Assessment,
+    policy: Policy,
+    writers: Mapping[str, Writer],
+    intent_id: IntentId,
+    moves: Moves,
+    curves: Curves,
+    clock: Clock,
+) -> tuple[Plan, ...]:
+    """As `plan`, the whole search whatever the case."""
+    watch = Watch(policy.solver_ms / 1000, clock)
     needy = needy_accounts(snapshot, policy, curves)
 
     def draft(*, with_hedge: bool, with_margin: bool) -> tuple[_Draft, Decision, Found | Trouble]:
@@ -107,6 +127,13 @@ def plan(
     if not drafts and whole.unmet:
         raise PlanInfeasible(conflicts="; ".join(whole.unmet))
     return _written(drafts, snapshot, policy, writers, intent_id) if drafts else ()
+
+
+def _swift_draft(made: Decision, assessment: Assessment) -> _Draft:
+    """Nobody is near to liquidation, or it would not be swift: only the band can press."""
+    urgency = Urgency.RESCUE if made.is_urgent else Urgency.NORMAL
+    at_stake = Stake(urgency, band_bps(assessment) if made.is_urgent else 0)
+    return _Draft(made.actions, made.reasons, (), dict(made.deltas_wad), made.cost_wad, at_stake)
 
 
 def _written(
@@ -174,11 +201,15 @@ def _write(
 def _wallet_checks(draft: _Draft, snapshot: Snapshot) -> tuple[Check, ...]:
     """Of each token the plan moves, the wallet ends with no less than the plan's worst case says."""
     flow: dict[Address, int] = {}
-    accounts = {account.key: account for account in snapshot.margins}
     offers = {offer.market: offer for state in snapshot.venues for offer in state.offers}
     quote = next(iter(snapshot.quote_tokens), None)
+    # a book's lists are long, and a plan that only trades needs neither
+    of_accounts = any(isinstance(action, AddCollateral | RemoveCollateral) for action in draft.actions)
+    accounts = {account.key: account for account in snapshot.margins} if of_accounts else {}
     on_margin = {market for market, offer in offers.items() if offer.cash_token is None}
-    margined = {p.key for p in snapshot.positions if p.instrument.market in on_margin}  # paid out of margin
+    closes = any(isinstance(action, Reduce) for action in draft.actions)
+    held = snapshot.positions if closes else ()
+    margined = {p.key for p in held if p.instrument.market in on_margin}  # paid out of margin
 
     def move(token: Address | None, amount_wad: int) -> None:
         if token is not None:

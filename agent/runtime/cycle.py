@@ -112,15 +112,7 @@ def act(
                     None,
                     tuple(refused),
                 )
-            # The decision is in the record before anything of it can be on chain.
-            _record(desk, "decision", _decision(snapshot, assessment, candidate))
-            sent = desk.sender.submit(
-                hedge,
-                candidate.urgency,
-                snapshot.block,
-                budget_wei=candidate.budget_wei,
-                pressure_bps=candidate.pressure_bps,
-            )
+            sent = _submit(desk, desk.sender, snapshot, assessment, candidate, hedge)
         except LaneBusy as error:
             refused.append(error.message)
             break
@@ -131,6 +123,33 @@ def act(
         _record(desk, "transaction", _transaction(sent))
         return None, sent, tuple(refused)
     return None, None, tuple(refused)
+
+
+def _submit(
+    desk: Desk, sender: Sender, snapshot: Snapshot, assessment: Assessment, chosen: Plan, hedge: Hedge
+) -> Sent:
+    """The decision is in the record before anything of it can be on chain, and also when nothing of it will
+    be. It is written when the bytes are signed: what it tells of a large book takes longer than deciding.
+    """
+    told = False
+
+    def tell() -> None:
+        nonlocal told
+        if not told:
+            told = True
+            _record(desk, "decision", _decision(snapshot, assessment, chosen))
+
+    try:
+        return sender.submit(
+            hedge,
+            chosen.urgency,
+            snapshot.block,
+            budget_wei=chosen.budget_wei,
+            pressure_bps=chosen.pressure_bps,
+            before=tell,
+        )
+    finally:
+        tell()
 
 
 def writers(desk: Desk, snapshot: Snapshot) -> dict[str, Writer]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from agent.errors import VenueUnknown
 from agent.market.instrument import Perpetual, Spot
@@ -78,7 +79,7 @@ class MarketView:
         return max(-most, min(most, market - index))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class CurieState:
     """One account on Curie."""
 
@@ -93,7 +94,7 @@ class CurieState:
     def venue(self) -> str:
         return "curie"
 
-    @property
+    @cached_property
     def quotes(self) -> tuple[Quote, ...]:
         return tuple(
             Quote(
@@ -107,12 +108,12 @@ class CurieState:
             for market in self.markets
         )
 
-    @property
+    @cached_property
     def positions(self) -> tuple[Position, ...]:
         held = tuple(_position(market) for market in self.markets if market.size_wad)
         return held + tuple(_spot(other, price) for other, price in self.collaterals if other.asset)
 
-    @property
+    @cached_property
     def margin(self) -> CurieMargin:
         """The one account over all markets."""
         return CurieMargin(
@@ -133,7 +134,7 @@ class CurieState:
             collaterals=tuple(other for other, _ in self.collaterals),
         )
 
-    @property
+    @cached_property
     def margins(self) -> tuple[CurieMargin, ...]:
         return (self.margin,)
 
@@ -142,7 +143,7 @@ class CurieState:
         """The account with all it holds, as a function of many states."""
         return Stressed((ShockedAccount(self.margin),), ())
 
-    @property
+    @cached_property
     def offers(self) -> tuple[CurieOffer, ...]:
         return tuple(
             CurieOffer(
