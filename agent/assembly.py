@@ -222,7 +222,7 @@ def _require_own(journal: Journal, desk: Desk, place: str) -> None:
 
 def heads_of(config: Config, rpc: Rpc) -> Heads:
     """New heads, by the desk's own way to the nodes: their limits are for all of us together."""
-    return Heads(rpc, config.ws_url, config.rpc.poll_s)
+    return Heads(rpc, config.ws_urls, config.rpc.poll_s)
 
 
 def record_of(config: Config) -> Database:

@@ -38,6 +38,9 @@ class RpcSection(Section):
     url: Url = Field(description="http(s) address of the node")
     more_urls: tuple[Url, ...] = Field(default=(), description="further nodes of the same chain")
     ws_url: Url | None = Field(default=None, description="ws(s) address for new heads; polling without it")
+    more_ws_urls: tuple[Url, ...] = Field(
+        default=(), description="further ws(s) addresses, each for when those before it fail"
+    )
     timeout_s: float = Field(default=10.0, gt=0, le=300, description="longest wait for an answer")
     max_head_age_s: int = Field(
         default=60, ge=0, description="oldest head to decide on; 0: the chain's clock is not the wall clock"
@@ -192,9 +195,10 @@ class Config(Section):
         return (self.rpc_url, *(url.get_secret_value() for url in self.rpc.more_urls))
 
     @property
-    def ws_url(self) -> str | None:
-        """In full: for `Heads` only, never for display."""
-        return None if self.rpc.ws_url is None else self.rpc.ws_url.get_secret_value()
+    def ws_urls(self) -> tuple[str, ...]:
+        """In full, first the one to prefer: for `Heads` only, never for display."""
+        first = () if self.rpc.ws_url is None else (self.rpc.ws_url,)
+        return tuple(url.get_secret_value() for url in (*first, *self.rpc.more_ws_urls))
 
     def effective(self) -> dict[str, object]:
         """Everything as it counts, defaults included, without secrets; for display."""
