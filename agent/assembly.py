@@ -40,6 +40,7 @@ from agent.venues.lyra import Lyra
 from agent.venues.synthetix import Synthetix
 from agent.venues.uniswap import Uniswap
 from agent.venues.venue import Venue
+from agent.venues.watch import Watch
 
 REASK_S = 5.0  # how long nodes that disagree are given to agree: about a block where blocks are fast
 
@@ -117,14 +118,27 @@ def pool_of(config: Config, chain_id: int | None) -> Pool:
     )
 
 
+def rpc_of(config: Config, chain_id: int | None) -> Rpc:
+    """The way to the configured nodes."""
+    return Rpc(pool_of(config, chain_id), config.rpc.timeout_s)
+
+
 def newest_block(rpc: Rpc, config: Config) -> Block:
     """The newest head. Raises HeadStale."""
     return latest(rpc, config.rpc.head_age_limit_s, time.time())
 
 
-def eye_of(rpc: Rpc, deployment: Deployment, block: Block) -> Eye:
-    """An eye whose every contract has been identified at ``block``."""
-    blind = Eye(rpc, ChainId(deployment.chain_id), venues_of(deployment), (), asset_tokens_of(deployment))
+def eye_of(rpc: Rpc, deployment: Deployment, block: Block, lead_s: int = 0) -> Eye:
+    """An eye whose every contract has been identified at ``block``. ``lead_s`` as in `Eye`."""
+    blind = Eye(
+        rpc,
+        ChainId(deployment.chain_id),
+        venues_of(deployment),
+        asset_tokens=asset_tokens_of(deployment),
+        watch=Watch.of(deployment),
+        manifests=deployment.manifests,
+        lead_s=lead_s,
+    )
     return blind.identified(block)
 
 
@@ -154,7 +168,7 @@ def _identified(rpc: Rpc, config: Config, deployment: Deployment) -> tuple[Eye, 
     for attempt in on_next_heads():
         with attempt:
             block = newest_block(rpc, config)
-            return eye_of(rpc, deployment, block), block
+            return eye_of(rpc, deployment, block, config.policy.exit_lead_s), block
     raise AssertionError("retrying returns or raises")
 
 

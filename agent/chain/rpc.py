@@ -17,7 +17,7 @@ from agent.chain.wire import Errand, Line, Params, Request, RpcCall, RpcResult, 
 from agent.errors import ReadUnpinned, RpcRejected
 from agent.values.address import Address, BlockHash, ChainId, TxHash
 from agent.values.block import Block
-from agent.values.call import Answer, Call, Slot
+from agent.values.call import Answer, Call, Code, Codes, Slot
 from agent.values.log import Filter, Log
 
 Tag = str  # "latest", "pending", "safe", "finalized", "earliest"
@@ -243,6 +243,10 @@ def block_param(at: At) -> object:
 
 def read_call(call: Call, at: At) -> RpcCall:
     """The request of one read."""
+    if isinstance(call, Codes):
+        return "eth_call", ({"data": "0x" + call.data.hex()}, block_param(at))
+    if isinstance(call, Code):
+        return "eth_getCode", (call.target, block_param(at))
     if isinstance(call, Slot):
         return "eth_getStorageAt", (call.target, "0x" + call.data.hex(), block_param(at))
     return "eth_call", call_params(call, at)

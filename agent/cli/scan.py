@@ -68,7 +68,11 @@ def scan(url: str, ws_url: str | None, deployment: Path | None, wish: Wish) -> N
         register = Register(rpc, venue, chain_id, _cache(wish, chain_id, venue), say=say)
         register.open()
         watcher = Scan(rpc, venue, register, top=wish.limit, judged_every=wish.judged_every)
-        heads = iter([rpc.block()]) if wish.once else iter(Heads(rpc, ws_url, POLL_S))
+        heads = (
+            iter([rpc.block()])
+            if wish.once
+            else iter(Heads(rpc, () if ws_url is None else (ws_url,), POLL_S))
+        )
         _follow(watcher, heads, wish)
 
 

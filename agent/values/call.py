@@ -34,6 +34,18 @@ class Slot(Call):
 
 
 @dataclass(frozen=True, slots=True)
+class Code(Slot):
+    """The code of the target; ``data`` is empty."""
+
+
+@dataclass(frozen=True, slots=True)
+class Codes(Slot):
+    """What a program answers that is run and never deployed: ``data`` is its code. The target, one of the
+    addresses it asks about, is for messages.
+    """
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """What came back: ``ok`` is False when the call reverted, ``data`` then holds the revert data."""
 

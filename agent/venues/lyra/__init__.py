@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from agent.chain.shelf import Shelf
 from agent.market.intent import Action, Order
@@ -10,6 +11,7 @@ from agent.values.address import Address
 from agent.values.amount import Token
 from agent.values.block import Block
 from agent.values.call import Reading
+from agent.venues.ability import Ability
 from agent.venues.deployments import LyraDeployment
 from agent.venues.lyra import identity, reader, writer
 from agent.venues.lyra.state import LyraState
@@ -22,6 +24,14 @@ class Lyra:
 
     deployment: LyraDeployment
     shelf: Shelf = field(default_factory=Shelf, compare=False, repr=False)
+
+    ability: ClassVar[Ability] = Ability(
+        reads="options, long and short",
+        margin="per short, in quote or the asset",
+        flip_exact=True,
+        writes=("closes", "collateral"),
+        bytecode="npm: @lyrafinance/protocol 0.1.3-alpha",
+    )
 
     @property
     def name(self) -> str:

@@ -27,6 +27,7 @@ from agent.venues.lyra.margin import CollateralTerms, OptionType, Penalty, Short
 from agent.venues.lyra.premium import curve, premiums
 from agent.venues.lyra.shock import ExpiredOption, LongOption, Premium, ShockedShort
 from agent.venues.lyra.table import Floats, Table
+from agent.venues.manifest import Stage
 
 MOST_DOUBTED = 8  # accounts near what is asked for: beyond so many the usual way is as fast
 FARTHEST = 0.9  # of the price
@@ -89,6 +90,11 @@ class LyraState:
     @property
     def venue(self) -> str:
         return "lyra"
+
+    @property
+    def stage(self) -> Stage:
+        """Nothing new while the market is paused."""
+        return Stage.OPEN if not self.standing.is_paused else Stage.CLOSE_ONLY
 
     @property
     def holdings(self) -> tuple[Holding, ...]:
