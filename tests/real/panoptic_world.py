@@ -165,9 +165,7 @@ def world(
         chain = Chain(node)
         crowd = Crowd(chain)
         crowd.people("nobody", 1)  # from now on the node plays every sender
-        owner, provider = (
-            parse_address(text) for text in cast(list[str], node.request("eth_accounts"))[:2]
-        )
+        owner, provider = (parse_address(text) for text in cast(list[str], node.request("eth_accounts"))[:2])
         asset, quote = _tokens(chain, owner, is_asset_first, decimals)
         shifted = spot_wad * 10 ** decimals[1] // 10 ** decimals[0]  # as raw units see it
         uniswap = uniswap_deploy.deploy(chain, toolchain, owner, asset, quote, shifted)
@@ -183,7 +181,17 @@ def world(
             (first.address, second.address, FEE_PPM, -edge, edge, depth, depth, 0, 0, provider, 2**63),
         )
         yield _panoptic(
-            node, chain, crowd, toolchain, owner, provider, asset, quote, uniswap, (first, second), cross_buffer
+            node,
+            chain,
+            crowd,
+            toolchain,
+            owner,
+            provider,
+            asset,
+            quote,
+            uniswap,
+            (first, second),
+            cross_buffer,
         )
 
 
@@ -247,7 +255,9 @@ def _panoptic(
     )
     factory.send(owner, "deployNewPool", tokens[0].address, tokens[1].address, FEE_PPM, engine.address, 0)
     amm = uniswap.pool
-    pool = chain.at("PanopticPoolV2", factory.at("getPanopticPool", amm.address, engine.address), pool_code.abi)
+    pool = chain.at(
+        "PanopticPoolV2", factory.at("getPanopticPool", amm.address, engine.address), pool_code.abi
+    )
     trackers = tuple(
         chain.at("CollateralTrackerV2", pool.at(name), tracker.abi)
         for name in ("collateralToken0", "collateralToken1")

@@ -1,0 +1,50 @@
+"""Panoptic v2: perpetual options, loans and credits over a Uniswap v3 pool."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from agent.market.intent import Action, Order
+from agent.values.address import Address
+from agent.values.amount import Token
+from agent.values.block import Block
+from agent.values.call import Reading
+from agent.venues.deployments import PanopticDeployment
+from agent.venues.panoptic import identity, reader, writer
+from agent.venues.panoptic.ledger import Ledger
+from agent.venues.panoptic.state import PanopticState
+from agent.venues.venue import Settlement, Stage
+
+
+@dataclass(frozen=True, slots=True)
+class Panoptic:
+    """One deployment with its configured pools, as a venue. ``ledger`` tells which positions an account has."""
+
+    deployment: PanopticDeployment
+    ledger: Ledger
+
+    @property
+    def name(self) -> str:
+        return "panoptic"
+
+    @property
+    def settlement(self) -> Settlement:
+        return Settlement.SAME_TX
+
+    @property
+    def stage(self) -> Stage:
+        return Stage.OPEN
+
+    def identify(self) -> Reading[tuple[Token, ...]]:
+        """Quote and asset tokens, when the contracts name each other. Raises ContractMismatch."""
+        return identity.identify(self.deployment)
+
+    def read(self, account: Address, block: Block) -> Reading[PanopticState]:
+        """The account in three rounds. Raises ReadReverted, DecodeMismatch, ContractMismatch or
+        HistoryIncomplete.
+        """
+        return reader.read(self.deployment, self.ledger, account, block)
+
+    def write(self, state: PanopticState, action: Action, account: Address, deadline_s: int) -> Order:
+        """The action as calls and checks. Raises VenueUnknown or PlanInfeasible."""
+        return writer.write(self.deployment, state, action, account, deadline_s)

@@ -17,10 +17,11 @@ from agent.venues.panoptic import requirement
 from agent.venues.panoptic.chunk import to_first, to_second
 from agent.venues.panoptic.pair import Pair
 from agent.venues.panoptic.requirement import UNIT, UTILISATION_MOST, Ratios, demands
-from agent.venues.panoptic.token_id import TokenId
+from agent.venues.panoptic.token_id import Leg, PoolId, TokenId
 from agent.venues.panoptic.tracker import Stake
 
 SIZE_BITS, UTILISATION_BITS = 128, 16
+LOAN_STRIKE = 0
 FULL: Pair = (UTILISATION_MOST, UTILISATION_MOST)
 
 
@@ -117,9 +118,7 @@ class Account:
             second + to_second(spare[0], sqrt_x96) - needs[1],
         )
 
-    def is_solvent(
-        self, tick: int, at_s: int, buffer: int = UNIT, utilisations: Pair | None = None
-    ) -> bool:
+    def is_solvent(self, tick: int, at_s: int, buffer: int = UNIT, utilisations: Pair | None = None) -> bool:
         """The engine's predicate."""
         return self.gap(tick, self.standing(tick, at_s, utilisations), buffer) >= 0
 
@@ -136,3 +135,14 @@ class Account:
 
     def _cross(self, kind: int, utilisations: Pair) -> int:
         return self.ratios.cross(utilisations[kind], self.cross_buffers[kind])
+
+
+def borrowed(account: Account, pool: PoolId, kind: int, debt: int, gain: int) -> Account:
+    """After a loan of ``debt`` of token ``kind`` was swapped for ``gain`` of the other. Its strike is of no account
+    for what it demands, and the stakes keep what they owe.
+    """
+    leg = Leg(kind, 1, is_long=False, token_type=kind, partner=0, strike=LOAN_STRIKE, width=0)
+    loan = Held(TokenId(pool, (leg,)), debt, account.utilisations)
+    stakes = list(account.stakes)
+    stakes[kind] = replace(stakes[kind], borrowed=stakes[kind].borrowed + debt)
+    return replace(account, held=(*account.held, loan), stakes=(stakes[0], stakes[1])).paid_in(1 - kind, gain)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TypeVar
 
 from agent.pricing.tick import MAX_SQRT_X96, MAX_TICK, MIN_SQRT_X96, MIN_TICK, sqrt_price_x96, tick_at
 from agent.values.address import MarketId
@@ -12,6 +13,9 @@ from agent.values.amount import Token
 from agent.values.fixed import WAD, div_up
 from agent.venues.panoptic.chunk import to_first, to_second
 from agent.venues.panoptic.pair import Pair
+
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +42,7 @@ class Denomination:
         """Token0 and token1."""
         return self.in_order(self.asset_token, self.quote_token)
 
-    def in_order[T](self, first: T, second: T) -> tuple[T, T]:
+    def in_order(self, first: T, second: T) -> tuple[T, T]:
         """Two things said of asset and quote, as of token0 and token1; and the other way round."""
         return (first, second) if self.is_asset_first else (second, first)
 
@@ -53,7 +57,10 @@ class Denomination:
     def tick_of(self, price_wad: int) -> int:
         """The tick whose prices contain this one; the last one for prices beyond all ticks."""
         return _tick(
-            price_wad, self.asset_token.decimals, self.quote_token.decimals, is_asset_first=self.is_asset_first
+            price_wad,
+            self.asset_token.decimals,
+            self.quote_token.decimals,
+            is_asset_first=self.is_asset_first,
         )
 
     def price_at(self, tick: int) -> int:

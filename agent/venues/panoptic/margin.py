@@ -18,19 +18,22 @@ from functools import lru_cache
 
 from agent.market.margin import Betas, CollateralKind, Prices
 from agent.pricing.tick import MAX_TICK, MIN_TICK, sqrt_price_x96
+from agent.values.address import MarketId
 from agent.values.amount import Token
-from agent.values.fixed import Q96, WAD, rescale_down
-from agent.venues.panoptic.account import Account
+from agent.values.fixed import Q96, WAD, mul_up, rescale_down
+from agent.venues.panoptic.account import Account, borrowed
 from agent.venues.panoptic.chunk import to_first, to_second
 from agent.venues.panoptic.denomination import Denomination
 from agent.venues.panoptic.oracle import EPOCH_S, Oracle, Tuning
+from agent.venues.panoptic.pair import Pair
 from agent.venues.panoptic.requirement import terms
+from agent.venues.panoptic.token_id import PoolId
 
 INTEREST, LONG_PREMIUM, NOTHING = "interest", "long premium", "nothing"
 FOR_EVER_S = 10**10
 CATCHING_UP_MOST = 4_096  # epochs after which an oracle stands still, whatever it had seen
 TOP = 16 * WAD  # as far as anybody looks
-GRAIN = WAD // 50  # between two of our own stops no piece of the requirement turns that is not one itself
+GRAIN = WAD // 10  # between two of our own stops no piece of the requirement turns that is not one itself
 REACH = (1, 2, 4, 8)  # half widths away from a long's strike at which its demand is looked at
 
 
@@ -38,7 +41,8 @@ REACH = (1, 2, 4, 8)  # half widths away from a long's strike at which its deman
 class PanopticMargin:
     """All positions and collateral of one account in one pool. ``sqrt_x96`` and ``tick`` are the pool's own.
 
-    ``leave_buffer``: what demands are multiplied with when collateral leaves, of 1e7.
+    ``leave_buffer``: what demands are multiplied with when collateral leaves, of 1e7. ``pool``: as its
+    positions name it.
     """
 
     denomination: Denomination
@@ -49,6 +53,7 @@ class PanopticMargin:
     sqrt_x96: int
     leave_buffer: int
     at_s: int
+    pool: PoolId
 
     @property
     def key(self) -> str:
@@ -154,15 +159,15 @@ class PanopticMargin:
         return worst if demanded[worst] else NOTHING
 
     def bends(self, betas: Betas) -> tuple[int, ...]:
-        """Where a leg's range begins or ends or its strike lies, and every fiftieth between: demands are linear
+        """Where a leg's range begins or ends or its strike lies, and every tenth between: demands are linear
         in the price or fall with distance in between, and no bump of theirs is narrower than its own stops.
         """
         beta = betas.get(self.denomination.market, 0)
         if beta <= 0:
             return ()
-        ratios = set(range(GRAIN, 3 * WAD, GRAIN)) | set(range(3 * WAD, TOP, 4 * GRAIN))
+        ratios = set(range(GRAIN, 3 * WAD, GRAIN)) | set(range(3 * WAD, TOP, 5 * GRAIN))
         now_wad = self.price_wad
-        for tick in self._corners():
+        for tick in self.corners():
             moved_wad = self.denomination.price_at(tick) * WAD // now_wad
             ratios |= {moved_wad - 1, moved_wad, moved_wad + 1}
         scaled = ((ratio - WAD) * WAD // beta + WAD for ratio in ratios)
@@ -187,6 +192,36 @@ class PanopticMargin:
         raw = rescale_down(amount_wad, 18, self.collateral_token.decimals)
         return replace(self, account=self.account.paid_in(self.denomination.quote_kind, raw))
 
+    def with_account(self, account: Account) -> PanopticMargin:
+        """The same market with another account in it."""
+        return replace(self, account=account)
+
+    def traded(self, market: MarketId, size_wad: int, price_wad: int) -> PanopticMargin:
+        """After a loan of what is sold (or of what is paid), swapped at ``price_wad``: debt in the one token,
+        collateral in the other. Utilisations stay as they are; the offer's own need counts what they do.
+        """
+        terms = self.denomination
+        if market != terms.market or size_wad == 0:
+            return self
+        quote_wad = -mul_up(size_wad, price_wad)  # against us on both sides
+        asset = rescale_down(size_wad, 18, terms.asset_token.decimals)
+        quote = rescale_down(quote_wad, 18, terms.quote_token.decimals)
+        kind = terms.asset_kind if size_wad < 0 else terms.quote_kind
+        debt, gain = (-asset, quote) if size_wad < 0 else (-quote, asset)
+        if debt <= 0:
+            return self
+        return replace(self, account=borrowed(self.account, self.pool, kind, debt, gain))
+
+    def headroom_wad(self, tick: int, at_s: int, buffer: int, utilisations: Pair | None = None) -> int:
+        """What is above ``buffer`` times the demands at a tick, in quote."""
+        return self._wad(
+            _in_quote(
+                self.denomination,
+                self.account.gap(tick, self.account.standing(tick, at_s, utilisations), buffer),
+                tick,
+            )
+        )
+
     def _ruling(self, prices: Prices, at_s: int) -> tuple[int, int, int]:
         """Equity and gap in raw quote, and the tick, where the account stands best of the four."""
         found = (_at(self.account, self.denomination, tick, at_s) for tick in set(self.ticks(prices, at_s)))
@@ -197,7 +232,7 @@ class PanopticMargin:
             return self.tick  # a pool that stands at a tick's very end may say the one below
         return self.denomination.tick_of(price_wad)
 
-    def _corners(self) -> set[int]:
+    def corners(self) -> set[int]:
         """The ticks at which demands may turn, and those around them by the oracle's lags."""
         found: set[int] = {0}  # where the engine changes the token it compares in
         for one in self.account.held:
@@ -218,16 +253,20 @@ class PanopticMargin:
 
 
 @lru_cache(maxsize=65_536)
-def _at(account: Account, denomination: Denomination, tick: int, at_s: int) -> tuple[int, int, int]:
-    """Equity and gap in raw quote at one tick. The gap keeps its sign whatever it is converted from."""
+def _at(account: Account, terms: Denomination, tick: int, at_s: int) -> tuple[int, int, int]:
+    """Equity and gap in raw quote at one tick."""
     standing = account.standing(tick, at_s)
-    gap, sqrt_x96 = account.gap(tick, standing), sqrt_price_x96(tick)
-    equity = denomination.to_quote(standing.balances, sqrt_x96)
-    compared = 0 if sqrt_x96 < Q96 else 1
-    if compared != denomination.quote_kind:
-        convert = to_second if denomination.is_asset_first else to_first
-        gap = convert(gap, sqrt_x96) if gap >= 0 else -max(1, convert(-gap, sqrt_x96, up=True))
-    return equity, gap, tick
+    equity = terms.to_quote(standing.balances, sqrt_price_x96(tick))
+    return equity, _in_quote(terms, account.gap(tick, standing), tick), tick
+
+
+def _in_quote(terms: Denomination, gap: int, tick: int) -> int:
+    """The engine's comparison in raw quote; it keeps its sign whatever it is converted from."""
+    sqrt_x96 = sqrt_price_x96(tick)
+    if (0 if sqrt_x96 < Q96 else 1) == terms.quote_kind:
+        return gap
+    convert = to_second if terms.is_asset_first else to_first
+    return convert(gap, sqrt_x96) if gap >= 0 else -max(1, convert(-gap, sqrt_x96, up=True))
 
 
 @lru_cache(maxsize=4_096)
@@ -240,5 +279,3 @@ def _lags(oracle: Oracle, tick: int, tuning: Tuning, since_s: int, at_s: int) ->
             break
         oracle = after
     return oracle.spot - tick, oracle.twap - tick, oracle.latest - tick
-
-

@@ -109,9 +109,7 @@ def _strategy(leg: Leg, partner: Leg) -> str:
 
 
 def _is_pair(leg: Leg, partner: Leg) -> bool:
-    return (
-        leg.asset == partner.asset and leg.ratio == partner.ratio and _strategy(leg, partner) != ""
-    )
+    return leg.asset == partner.asset and leg.ratio == partner.ratio and _strategy(leg, partner) != ""
 
 
 def _leg(token_id: TokenId, index: int, size: int, tick: int, utilisation: int, ratios: Ratios) -> int:

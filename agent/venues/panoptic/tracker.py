@@ -96,6 +96,15 @@ class Tracker:
         rate = self.curve.rate(self._utilisation(WAD), self.rate_at_target, elapsed_s)
         return mul_up(self.index_wad, WAD + compounded(rate, passed_s))
 
+    def accrued(self, at_s: int) -> Tracker:
+        """After the interest of all borrowers up to that time is booked."""
+        index_wad, passed_s = self.index_at(at_s), (at_s // EPOCH_S - self.epoch) % 2**32 * EPOCH_S
+        if passed_s == 0:
+            return self
+        rate = self.curve.rate(self._utilisation(WAD), self.rate_at_target, passed_s)
+        owed = mul_up(self.in_amm, compounded(rate, passed_s))
+        return replace(self, index_wad=index_wad, epoch=at_s // EPOCH_S, unrealised=self.unrealised + owed)
+
     @property
     def withdrawable(self) -> int:
         """What the vault has in hand for everybody together."""
@@ -129,6 +138,36 @@ class Stake:
         if self.borrowed <= 0 or self.index_wad == 0:
             return 0
         return mul_div_up(self.borrowed, self.tracker.index_at(at_s) - self.index_wad, self.index_wad)
+
+    def settled(self, at_s: int) -> Stake:
+        """After the interest up to that time is paid in shares: ``_accrueInterest``. What was owed in the vault's
+        books leaves them again, so its total stays.
+        """
+        tracker, owed = self.tracker, self.interest(at_s)
+        accrued = tracker.accrued(at_s)
+        burnt = min(accrued.shares(owed, up=True), self.shares)
+        paid = replace(
+            accrued,
+            supply=accrued.supply - burnt,
+            unrealised=accrued.unrealised - min(owed, accrued.unrealised),
+        )
+        return replace(self, tracker=paid, shares=self.shares - burnt, index_wad=paid.index_wad)
+
+    def borrowed_by(self, amount: int, into_amm: int, fee_bps: int) -> Stake:
+        """After a mint lends ``amount`` (> 0) and the vault pays ``into_amm`` into the Uniswap pool (< 0: takes
+        out): what is not spent is the borrower's as shares; then the fee is taken (``settleMint``).
+        """
+        tracker, left = self.tracker, into_amm - amount
+        change = -tracker.shares(left, up=True) if left > 0 else tracker.shares(-left)
+        fee = mul_div_up(abs(amount), fee_bps, UTILISATION_UNIT)
+        fee_shares = tracker.shares(fee, up=True)
+        lent = replace(
+            tracker,
+            deposited=tracker.deposited - into_amm,
+            in_amm=tracker.in_amm + amount,
+            supply=tracker.supply + change - fee_shares,
+        )
+        return Stake(lent, self.shares + change - fee_shares, self.borrowed + amount, self.index_wad)
 
     def paid_in(self, assets: int) -> Stake:
         """After so much was paid in (or, below zero, taken out); the vault's other accounts stay as they are."""
