@@ -124,6 +124,26 @@ class Crowd:
     world: World
     rng: Random
     kinds: dict[str, int]
+    seller_wealth: int = 400  # of a seller, in units of one asset's worth in each token
+
+    def crowd_out(self, kind: int, wealth: int, share_bps: int) -> None:
+        """Lend token ``kind`` to one account that holds the other until ``share_bps`` of the vault is lent out."""
+        world = self.world
+        hog = world.crowd.people(f"hog {self.rng.random()}", 1)[0]
+        units = self._units()
+        amounts = [0, 0]
+        amounts[1 - kind] = units[1 - kind] * wealth * 2
+        world.fund(hog, (amounts[0], amounts[1]))
+        leg = Leg(kind, 1, False, kind, 0, world.tick() // 60 * 60, 0)
+        loan = TokenId(pool_of(world.pool_id), (leg,)).number
+        world.dispatch(hog, [loan], [loan], [units[kind] * wealth])
+        tracker = world.trackers[kind]
+        deposited, in_amm, _, _ = cast(list[int], tracker.call("getPoolData"))
+        short = in_amm * 10_000 // share_bps - deposited - in_amm
+        if short > 0:
+            amounts = [0, 0]
+            amounts[kind] = short
+            world.fund(world.provider, (amounts[0], amounts[1]))
 
     def people(self, count: int, name: str) -> list[Address]:
         """So many accounts that hold something."""
@@ -147,7 +167,22 @@ class Crowd:
                 size = self._size(token_id)
                 if self._mint(account, ids, token_id, size):
                     break
+        if ids and rng.random() < 0.85:
+            self._lean(account, ids)
         return bool(ids)
+
+    def _lean(self, account: Address, ids: list[int]) -> None:
+        """Take out what the engine lets out, in coarse steps."""
+        trackers = list(self.world.trackers)
+        self.rng.shuffle(trackers)
+        for tracker in trackers:
+            for share in (0.9, 0.6, 0.5, 0.3, 0.2):
+                assets = int(tracker.integer("assetsOf", account) * share)
+                arguments = (assets, account, account, ids, True)
+                try:
+                    tracker.send(account, "withdraw(uint256,address,address,uint256[],bool)", *arguments)
+                except (TransactionReverted, RpcRejected, ReadReverted):
+                    continue
 
     def _mint(self, account: Address, ids: list[int], token_id: TokenId, size: int) -> bool:
         """Mint it, sold by somebody else before where it is bought; smaller if the engine refuses the size."""
@@ -176,7 +211,7 @@ class Crowd:
                 continue
             seller = world.crowd.people(f"seller {self.rng.random()}", 1)[0]
             unit0, unit1 = self._units()
-            world.fund(seller, (int(unit0 * 400), int(unit1 * 400)))
+            world.fund(seller, (int(unit0 * self.seller_wealth), int(unit1 * self.seller_wealth)))
             sold = TokenId(token_id.pool, (replace(leg, is_long=False, partner=0),))
             try:
                 world.dispatch(seller, [sold.number], [sold.number], [size * 2])
