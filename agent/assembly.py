@@ -37,6 +37,8 @@ from agent.values.block import Block
 from agent.venues.curie import Curie
 from agent.venues.deployments import Deployment, load
 from agent.venues.lyra import Lyra
+from agent.venues.panoptic import Panoptic
+from agent.venues.panoptic.ledger import EventLedger, Told
 from agent.venues.synthetix import Synthetix
 from agent.venues.uniswap import Uniswap
 from agent.venues.venue import Venue
@@ -70,8 +72,8 @@ def shipped(chain_id: int) -> Path:
     return path
 
 
-def venues_of(deployment: Deployment) -> tuple[Venue[VenueState], ...]:
-    """One venue per protocol of the deployment."""
+def venues_of(deployment: Deployment, rpc: Rpc | None = None) -> tuple[Venue[VenueState], ...]:
+    """One venue per protocol of the deployment. ``rpc`` serves the events of Panoptic."""
     found: list[object] = []
     if deployment.curie is not None:
         found.append(Curie(deployment.curie))
@@ -81,6 +83,8 @@ def venues_of(deployment: Deployment) -> tuple[Venue[VenueState], ...]:
         found.append(Uniswap(deployment.uniswap))
     if deployment.synthetix is not None:
         found.append(Synthetix(deployment.synthetix))
+    if deployment.panoptic is not None:
+        found.append(Panoptic(deployment.panoptic, Told() if rpc is None else EventLedger(rpc)))
     if not found:
         raise ConfigInvalid(key="chain.deployment", value=None, reason="it names no venue")
     # Each venue is given back only the state it returned itself (``cycle.writers`` pairs them by name).
@@ -94,6 +98,8 @@ def asset_tokens_of(deployment: Deployment) -> dict[Address, str]:
         tokens[Address(deployment.lyra.base_token)] = deployment.lyra.asset
     if deployment.uniswap is not None:
         tokens |= {Address(pool.asset_token): pool.asset for pool in deployment.uniswap.pools}
+    if deployment.panoptic is not None:
+        tokens |= {Address(pool.asset_token): pool.asset for pool in deployment.panoptic.pools}
     return tokens
 
 
@@ -124,7 +130,9 @@ def newest_block(rpc: Rpc, config: Config) -> Block:
 
 def eye_of(rpc: Rpc, deployment: Deployment, block: Block) -> Eye:
     """An eye whose every contract has been identified at ``block``."""
-    blind = Eye(rpc, ChainId(deployment.chain_id), venues_of(deployment), (), asset_tokens_of(deployment))
+    blind = Eye(
+        rpc, ChainId(deployment.chain_id), venues_of(deployment, rpc), (), asset_tokens_of(deployment)
+    )
     return blind.identified(block)
 
 

@@ -203,7 +203,9 @@ class ReadUnpinned(Transient):
 
 
 class HistoryIncomplete(Transient):
-    template = "What {target} has stored of {account} at block {block} is not what its events add up to: {reason}."
+    template = (
+        "What {target} has stored of {account} at block {block} is not what its events add up to: {reason}."
+    )
     fix = "Nothing is judged on it; let the node serve all events since the deployment file's first block."
 
 

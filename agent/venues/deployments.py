@@ -114,8 +114,8 @@ class SynthetixDeployment(_Record):
 
 
 class PanopticPool(_Record):
-    """A Panoptic v2 pool over a Uniswap v3 pool of the asset's token against the quote token, in either order.
-    ``first_block``: before it there are no events of the pool.
+    """A Panoptic v2 pool over a Uniswap v3 pool of the asset's token against the quote token, in either
+    order. ``first_block``: before it there are no events of the pool.
     """
 
     address: AddressField

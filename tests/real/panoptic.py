@@ -25,12 +25,14 @@ WORLDS = (
 
 
 def judged(toolchain: Toolchain, seed: int, accounts: int, transactions: int) -> Tally:
-    """All worlds in turn; ``accounts`` and ``transactions`` (accounts liquidated for real) are over all of them."""
+    """All worlds in turn; ``accounts`` and ``transactions`` (accounts liquidated for real) are over all of
+    them.
+    """
     total = Tally()
     for number, (is_first, decimals, cross_buffer, lent_bps) in enumerate(WORLDS):
         tally = Tally()
         share = accounts // len(WORLDS) + (number < accounts % len(WORLDS))
-        depth = 10**22 if decimals == 18 else 10**16
+        depth = 10**22 if decimals == 18 else 10**19
         with world(
             toolchain,
             is_asset_first=is_first,
@@ -56,7 +58,9 @@ def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.real.panoptic", description=__doc__)
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--accounts", type=int, default=240)
-    parser.add_argument("--transactions", type=int, default=16, help="accounts brought to their flip for real")
+    parser.add_argument(
+        "--transactions", type=int, default=16, help="accounts brought to their flip for real"
+    )
     given = parser.parse_args(argv)
     needed = missing()
     if needed:
@@ -67,10 +71,11 @@ def main(argv: list[str]) -> int:
     lent = sorted(tally.utilisations)
     print(f"panoptic: seed {given.seed}, {time.monotonic() - began:.0f} s")
     print(f"  {tally.accounts} accounts, {tally.flips} flips, {tally.unflippable} directions without one")
-    print(f"  {tally.views} views, {tally.by_transaction} calls of dispatchFrom, {tally.liquidated} liquidations")
+    print(f"  {tally.views} views, {tally.by_transaction} x dispatchFrom, {tally.liquidated} liquidations")
     print(f"  {tally.wrong_side} on the wrong side ({tally.missed} of them a later flip than the first)")
     print(f"  largest error: {tally.error_ticks} ticks, {tally.error_units} raw units")
     print(f"  legs: {', '.join(f'{count} {name}' for name, count in sorted(tally.kinds.items()))}")
+    print(f"  {tally.with_premia} accounts with collected premium")
     print(f"  utilisation at mint: {lent[0]} to {lent[-1]} bps, median {lent[len(lent) // 2]}")
     print(f"  refused otherwise: {tally.refused_otherwise}")
     for trouble in tally.troubles[:20]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from random import Random
 from typing import cast
 
@@ -73,11 +73,24 @@ class Jury:
             Request(
                 world.engine,
                 "isAccountSolvent",
-                (list(self.balances), list(self.ids), tick, self.account, self.short, self.long, *trackers, buffer),
+                (
+                    list(self.balances),
+                    list(self.ids),
+                    tick,
+                    self.account,
+                    self.short,
+                    self.long,
+                    *trackers,
+                    buffer,
+                ),
             )
             for tick in ticks
         ]
-        return [cast(bool, answer[0]) for start in range(0, len(asked), 400) for answer in world.chain.ask(asked[start : start + 400])]
+        return [
+            cast(bool, answer[0])
+            for start in range(0, len(asked), 400)
+            for answer in world.chain.ask(asked[start : start + 400])
+        ]
 
     def margin(self, ticks: list[int]) -> list[tuple[int, int, int]]:
         """`getMargin` at each tick: both words and the utilisations' word."""
@@ -94,8 +107,8 @@ class Jury:
         return [cast(tuple[int, int, int], tuple(answer)) for answer in world.chain.ask(asked)]
 
     def flip(self, start: int, stop: int) -> int | None:
-        """The first tick from ``start`` towards ``stop`` that is insolvent by bisection, None if none of the ends
-        is. Only right where there is one flip between.
+        """The first tick from ``start`` towards ``stop`` that is insolvent by bisection, None if none of the
+        ends is. Only right where there is one flip between.
         """
         (start_ok,), (stop_ok,) = self.solvent([start]), self.solvent([stop])
         if not start_ok:
@@ -112,9 +125,7 @@ class Jury:
 def jury(world: World, account: Address, ids: tuple[int, ...]) -> Jury:
     """What the pool says of that list. Raises ReadReverted if it is not the account's."""
     short, long, balances, _, _ = world.pool.call("getFullPositionsData", account, False, list(ids))
-    return Jury(
-        world, account, ids, cast(int, short), cast(int, long), tuple(cast(list[int], balances))
-    )
+    return Jury(world, account, ids, cast(int, short), cast(int, long), tuple(cast(list[int], balances)))
 
 
 @dataclass
@@ -124,10 +135,13 @@ class Crowd:
     world: World
     rng: Random
     kinds: dict[str, int]
+    chunks: list[TokenId] = field(default_factory=list)  # what was minted
     seller_wealth: int = 400  # of a seller, in units of one asset's worth in each token
 
     def crowd_out(self, kind: int, wealth: int, share_bps: int) -> None:
-        """Lend token ``kind`` to one account that holds the other until ``share_bps`` of the vault is lent out."""
+        """Lend token ``kind`` to one account that holds the other until ``share_bps`` of the vault is lent
+        out.
+        """
         world = self.world
         hog = world.crowd.people(f"hog {self.rng.random()}", 1)[0]
         units = self._units()
@@ -144,6 +158,15 @@ class Crowd:
             amounts = [0, 0]
             amounts[kind] = short
             world.fund(world.provider, (amounts[0], amounts[1]))
+
+    def touch(self, count: int) -> None:
+        """Let others sell a little in the chunks of some positions: that collects the fees which their
+        sellers earned, and only collected ones count as premium.
+        """
+        for token_id in self.rng.sample(self.chunks, min(count, len(self.chunks))):
+            for leg in token_id.legs:
+                if leg.width:
+                    self._sell(TokenId(token_id.pool, (replace(leg, is_long=True, partner=0),)), 10**6)
 
     def people(self, count: int, name: str) -> list[Address]:
         """So many accounts that hold something."""
@@ -185,7 +208,7 @@ class Crowd:
                     continue
 
     def _mint(self, account: Address, ids: list[int], token_id: TokenId, size: int) -> bool:
-        """Mint it, sold by somebody else before where it is bought; smaller if the engine refuses the size."""
+        """Mint it, sold by somebody else before it is bought; smaller if the engine refuses the size."""
         world, rng = self.world, self.rng
         swap = rng.random() < 0.4 or any(leg.width == 0 for leg in token_id.legs)
         for _ in range(TRIES):
@@ -198,6 +221,7 @@ class Crowd:
                     return False
                 continue
             ids.append(token_id.number)
+            self.chunks.append(token_id)
             for name in _names(token_id):
                 self.kinds[name] = self.kinds.get(name, 0) + 1
             return True
@@ -227,7 +251,11 @@ class Crowd:
 
     def _size(self, token_id: TokenId) -> int:
         unit = self._units()[token_id.legs[0].asset]
-        return max(1, int(unit * self.rng.choice([0.3, 1, 3, 8, 20]) * self.rng.uniform(0.5, 2)) // token_id.legs[0].ratio)
+        return max(
+            1,
+            int(unit * self.rng.choice([0.3, 1, 3, 8, 20]) * self.rng.uniform(0.5, 2))
+            // token_id.legs[0].ratio,
+        )
 
     def _position(self) -> TokenId:
         rng = self.rng
@@ -262,7 +290,7 @@ class Crowd:
 
 
 def _names(token_id: TokenId) -> list[str]:
-    from agent.venues.panoptic.requirement import terms  # noqa: PLC0415
+    from agent.venues.panoptic.requirement import terms
 
     return [name for name, _ in terms(token_id, 10**6, token_id.legs[0].strike, (0, 0))]
 

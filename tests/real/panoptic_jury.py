@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from random import Random
 
-from agent.errors import ReadReverted, RpcRejected, TransactionReverted
+from agent.errors import TransactionReverted
 from agent.market.margin import Prices
 from agent.pricing.tick import MAX_TICK, MIN_TICK, sqrt_price_x96
 from agent.risk.liquidation import DIRECTIONS, Flip, solve_joint
@@ -33,6 +33,7 @@ class Tally:
     error_ticks: int = 0
     error_units: int = 0
     missed: int = 0
+    with_premia: int = 0
     by_transaction: int = 0
     liquidated: int = 0
     refused_otherwise: dict[str, int] = field(default_factory=dict)
@@ -45,23 +46,16 @@ class Tally:
         self.troubles.append(what)
 
     def __add__(self, other: Tally) -> Tally:
-        total = Tally(
-            *(getattr(self, name) + getattr(other, name) for name in ("accounts", "flips", "unflippable", "views")),
-            wrong_side=self.wrong_side + other.wrong_side,
-            error_ticks=max(self.error_ticks, other.error_ticks),
-            error_units=max(self.error_units, other.error_units),
-            missed=self.missed + other.missed,
-            by_transaction=self.by_transaction + other.by_transaction,
-            liquidated=self.liquidated + other.liquidated,
-            utilisations=self.utilisations + other.utilisations,
-            troubles=self.troubles + other.troubles,
-        )
-        for mine, theirs, both in (
-            (self.kinds, other.kinds, total.kinds),
-            (self.refused_otherwise, other.refused_otherwise, total.refused_otherwise),
-        ):
-            both.update({name: mine.get(name, 0) + theirs.get(name, 0) for name in {*mine, *theirs}})
-        return total
+        largest = {"error_ticks", "error_units"}
+        merged: dict[str, object] = {}
+        for part in fields(self):
+            mine, theirs = getattr(self, part.name), getattr(other, part.name)
+            if isinstance(mine, dict):
+                names = {*mine, *theirs}
+                merged[part.name] = {name: mine.get(name, 0) + theirs.get(name, 0) for name in names}
+            else:
+                merged[part.name] = max(mine, theirs) if part.name in largest else mine + theirs
+        return replace(self, **merged)  # type: ignore[arg-type]
 
 
 def prepared(world: World, crowd: Crowd, count: int) -> list[Address]:
@@ -71,6 +65,7 @@ def prepared(world: World, crowd: Crowd, count: int) -> list[Address]:
     for factor in (1.01, 0.985, 1.006, crowd.rng.uniform(0.99, 1.01)):
         world.swap_to(int(now * factor))
         world.poke(2)
+    crowd.touch(max(2, count // 2))
     world.poke(crowd.rng.choice([0, 3, 30]))
     world.node.warp(crowd.rng.randrange(3_600, 30 * 86_400))
     world.pool.send(world.provider, "pokeOracle")
@@ -83,6 +78,7 @@ def by_view(world: World, crowd: Crowd, people: list[Address], tally: Tally) -> 
     for account, state in zip(people, states, strict=True):
         tally.accounts += 1
         tally.utilisations.append(max(state.account.utilisations))
+        tally.with_premia += any(state.account.short_premia)
         judge = jury(world, account, tuple(held.number for held in state.account.held))
         _margins(state, judge, crowd.rng, tally)
         for direction in DIRECTIONS:
@@ -141,7 +137,8 @@ def _flip(margin: PanopticMargin, judge: Jury, flip: Flip | None, direction: str
     tick = margin.ticks(there, margin.at_s)[3]
     own = _bisected(margin, judge, tick, tally)
     tally.error_ticks = max(tally.error_ticks, abs(own - tick))
-    # The first flip, and not a later one: the model (which the views have just confirmed) at every tick between.
+    # The first flip, and not a later one: the model (which the views have just confirmed) at every tick
+    # between.
     step = 1 if tick > margin.tick else -1
     for one in range(margin.tick, tick, step):
         if _model_is_bad(margin, one):
@@ -170,7 +167,9 @@ def _model_is_bad(margin: PanopticMargin, tick: int) -> bool:
 
 
 def _bisected(margin: PanopticMargin, judge: Jury, bad: int, tally: Tally) -> int:
-    """The contract's own flip, between now (not liquidatable) and a tick at which it is; the oracle comes along."""
+    """The contract's own flip, between now (not liquidatable) and a tick at which it is; the oracle comes
+    along.
+    """
     good = margin.tick
     while abs(good - bad) > 1:
         middle = (good + bad) // 2
@@ -179,7 +178,9 @@ def _bisected(margin: PanopticMargin, judge: Jury, bad: int, tally: Tally) -> in
     return bad
 
 
-def by_transaction(world: World, people: list[Address], states: list[PoolState], most: int, tally: Tally) -> None:
+def by_transaction(
+    world: World, people: list[Address], states: list[PoolState], most: int, tally: Tally
+) -> None:
     """Real prices, real pokes, and `dispatchFrom` on both sides of the flip; ``most`` accounts of them."""
     liquidator = world.crowd.people("liquidator", 1)[0]
     asset, quote = 10 ** world.asset.integer("decimals"), 10 ** world.quote.integer("decimals")

@@ -1,7 +1,8 @@
 """Panoptic v2's own contracts on a chain of our own, with a Uniswap v3 pool under them.
 
-The contracts are not ours to ship: ``PANOPTIC_ARTIFACTS`` names a directory of compiled artifacts (one JSON per
-contract with ``abi`` and ``bytecode.object``, as forge leaves them under ``out/``). The pool comes from npm.
+The contracts are not ours to ship: ``PANOPTIC_ARTIFACTS`` names a directory of compiled artifacts (one JSON
+per contract with ``abi`` and ``bytecode.object``, as forge leaves them under ``out/``). The pool comes from
+npm.
 """
 
 from __future__ import annotations
@@ -281,4 +282,4 @@ def _panoptic(
     )
 
 
-__all__ = ["VARIABLE", "Abi", "World", "artifact", "missing", "world", "ZERO"]
+__all__ = ["VARIABLE", "ZERO", "Abi", "World", "artifact", "missing", "world"]

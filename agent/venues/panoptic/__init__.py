@@ -18,7 +18,7 @@ from agent.venues.venue import Settlement, Stage
 
 @dataclass(frozen=True, slots=True)
 class Panoptic:
-    """One deployment with its configured pools, as a venue. ``ledger`` tells which positions an account has."""
+    """One deployment with its configured pools. ``ledger`` tells which positions an account has."""
 
     deployment: PanopticDeployment
     ledger: Ledger

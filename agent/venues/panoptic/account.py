@@ -1,9 +1,9 @@
 """One account as the risk engine sees it: balances, demands and solvency at a tick, to the last unit. Pure.
 
-Panoptic v2, ``RiskEngine._getMargin`` and ``isAccountSolvent``. Balances: shares' worth less interest, the premium
-that short legs can collect, and credits. Demands: those of all legs at the highest utilisation of any position's
-mint, the premium that long legs owe, and interest the balance cannot pay. A surplus in one token counts for the
-other by the cross buffer.
+Panoptic v2, ``RiskEngine._getMargin`` and ``isAccountSolvent``. Balances: shares' worth less interest, the
+premium that short legs can collect, and credits. Demands: those of all legs at the highest utilisation of any
+position's mint, the premium that long legs owe, and interest the balance cannot pay. A surplus in one token
+counts for the other by the cross buffer.
 """
 
 from __future__ import annotations
@@ -98,8 +98,9 @@ class Account:
         return Standing((balances[0], balances[1]), (required[0], required[1]), lent)
 
     def gap(self, tick: int, standing: Standing, buffer: int = UNIT) -> int:
-        """By how much it is solvent there, in raw units of the token that the engine compares in (token0 below
-        a price of one, token1 from there on); below zero it is not. ``isAccountSolvent`` is that it is not.
+        """By how much it is solvent there, in raw units of the token that the engine compares in (token0
+        below a price of one, token1 from there on); below zero it is not. ``isAccountSolvent`` is that it is
+        not.
         """
         sqrt_x96 = sqrt_price_x96(tick)
         first, second = standing.balances
@@ -138,8 +139,8 @@ class Account:
 
 
 def borrowed(account: Account, pool: PoolId, kind: int, debt: int, gain: int) -> Account:
-    """After a loan of ``debt`` of token ``kind`` was swapped for ``gain`` of the other. Its strike is of no account
-    for what it demands, and the stakes keep what they owe.
+    """After a loan of ``debt`` of token ``kind`` was swapped for ``gain`` of the other. Its strike is of no
+    account for what it demands, and the stakes keep what they owe.
     """
     leg = Leg(kind, 1, is_long=False, token_type=kind, partner=0, strike=LOAN_STRIKE, width=0)
     loan = Held(TokenId(pool, (leg,)), debt, account.utilisations)

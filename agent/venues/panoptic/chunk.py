@@ -26,10 +26,7 @@ def liquidity(leg: Leg, spacing: int, size: int) -> int:
     amount = size * leg.ratio
     if low == high:
         raise ValueError("a leg without a width has no liquidity")
-    if leg.asset == 0:
-        found = amount * (high * low // Q96) // (high - low)
-    else:
-        found = amount * Q96 // (high - low)
+    found = amount * (high * low // Q96 if leg.asset == 0 else Q96) // (high - low)
     if found > MOST:
         raise ValueError(f"{size} contracts are too much liquidity")
     return found

@@ -14,13 +14,12 @@ from agent.values.fixed import WAD, div_up
 from agent.venues.panoptic.chunk import to_first, to_second
 from agent.venues.panoptic.pair import Pair
 
-
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class Denomination:
-    """``is_asset_first``: the asset is the pool's token0. A price is quote per asset, whole tokens, in wad."""
+    """``is_asset_first``: the asset is the pool's token0. A price is quote per asset, in wad."""
 
     market: MarketId
     asset: str
@@ -47,9 +46,9 @@ class Denomination:
         return (first, second) if self.is_asset_first else (second, first)
 
     def price_wad(self, sqrt_x96: int) -> int:
-        """Rounded so that the tick of the price is that of the square root: away from the tick's lower end."""
+        """Rounded away from a tick's lower end, so that the tick of the price is that of the root."""
         square = sqrt_x96 * sqrt_x96
-        asset_unit, quote_unit = (10**token.decimals for token in (self.asset_token, self.quote_token))
+        asset_unit, quote_unit = (int(10**t.decimals) for t in (self.asset_token, self.quote_token))
         if self.is_asset_first:
             return div_up(square * WAD * asset_unit, quote_unit << 192)
         return (WAD * asset_unit << 192) // (square * quote_unit)

@@ -1,9 +1,9 @@
 """What a position is worth at the pool's price, and how that moves. Pure.
 
-A short leg is liquidity less the debt it was made from: its worth is L's tokens less the amount moved, its delta
-the asset in both, its gamma -L / (2 S^1.5) in range. A long leg is the same the other way round; a loan is the
-debt alone and a credit its opposite. Nothing depends on a volatility; premium comes in by the second as others
-trade, at a rate nobody knows beforehand, so there is no theta either.
+A short leg is liquidity less the debt it was made from: its worth is L's tokens less the amount moved, its
+delta the asset in both, its gamma -L / (2 S^1.5) in range. A long leg is the same the other way round; a loan
+is the debt alone and a credit its opposite. Nothing depends on a volatility; premium comes in by the second
+as others trade, at a rate nobody knows beforehand, so there is no theta either.
 """
 
 from __future__ import annotations

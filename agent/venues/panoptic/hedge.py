@@ -26,8 +26,8 @@ FEE_SLACK = 16  # raw units above the fee that a loan for it borrows: its own fe
 
 @dataclass(frozen=True, slots=True)
 class Hedge:
-    """Positions to mint, in order; all but the last without a swap. Raw amounts of asset and quote, > 0 is what
-    the account gets. ``unfilled``: raw asset that the pool has not within reach.
+    """Positions to mint, in order; all but the last without a swap. Raw amounts of asset and quote, > 0 is
+    what the account gets. ``unfilled``: raw asset that the pool has not within reach.
     """
 
     positions: tuple[tuple[TokenId, int], ...]
@@ -65,7 +65,7 @@ def hedge(view: View, account: Account, size_wad: int, reach_ppm: int = COST_SQR
 
 
 def after(view: View, account: Account, done: Hedge, at_s: int) -> Account:
-    """The account once the positions are minted, with the utilisations that the engine will use from then on."""
+    """The account once the positions are minted, with the utilisations that rule it from then on."""
     terms = view.denomination
     stakes = [stake.settled(at_s) for stake in account.stakes]
     held = list(account.held)
@@ -83,7 +83,7 @@ def after(view: View, account: Account, done: Hedge, at_s: int) -> Account:
 
 
 def most_asset(view: View, reach_ppm: int, *, is_purchase: bool) -> int:
-    """Raw asset that the Uniswap pool gives (or takes) on the way to so many millionths of its square root."""
+    """Raw asset that the Uniswap pool gives (or takes) until its root has moved so many millionths."""
     terms = view.denomination
     if is_purchase:
         return _swap(view, WHOLE, terms.quote_kind, reach_ppm).received
@@ -91,8 +91,8 @@ def most_asset(view: View, reach_ppm: int, *, is_purchase: bool) -> int:
 
 
 def tick_limits(view: View, done: Hedge, slack_ticks: int) -> tuple[int, int]:
-    """The open interval in which the price may end: where it will, and ``slack_ticks`` on the far side; on the
-    near side as far back as one transaction may move it.
+    """The open interval in which the price may end: where it will, and ``slack_ticks`` on the far side; on
+    the near side as far back as one transaction may move it.
     """
     down = done.sqrt_x96 < view.pool.sqrt_x96
     near, far = view.rules.ticks_most, slack_ticks
@@ -147,7 +147,7 @@ def _fee_loan(
 
 
 def _swap(view: View, amount: int, kind: int, reach_ppm: int) -> Swap:
-    """``amount`` > 0: exactly so much of token ``kind`` goes in; < 0: exactly so much of the other comes out."""
+    """``amount`` > 0: exactly so much of token ``kind`` goes in; < 0: so much of the other comes out."""
     down = kind == 0
     limit = view.pool.sqrt_x96 * (PPM - reach_ppm if down else PPM + reach_ppm) // PPM
     limit = min(max(limit, MIN_SQRT_X96 + 1), MAX_SQRT_X96 - 1)

@@ -1,6 +1,6 @@
-"""Are the configured contracts Panoptic's, and do they name each other? The pool names its vaults, its engine, its
-position manager and its Uniswap pool; each vault names the pool and its token; the position manager knows the
-Uniswap pool by the pool's number.
+"""Are the configured contracts Panoptic's, and do they name each other? The pool names its vaults, its
+engine, its position manager and its Uniswap pool; each vault names the pool and its token; the position
+manager knows the Uniswap pool by the pool's number.
 """
 
 from __future__ import annotations
@@ -37,7 +37,9 @@ WORD = 32
 
 
 def identify(panoptic: PanopticDeployment) -> Reading[tuple[Token, ...]]:
-    """Quote and asset token of every pool, each once. Raises ContractMismatch naming the address that is wrong."""
+    """Quote and asset token of every pool, each once. Raises ContractMismatch naming the address that is
+    wrong.
+    """
     first: dict[Key, Reply] = yield from ask(
         {key: question for pool in panoptic.pools for key, question in _first(pool).items()}
     )

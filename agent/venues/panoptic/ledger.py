@@ -1,8 +1,8 @@
 """Which positions an account holds: told by events, proved by the pool.
 
-The pool stores no list of positions, only a hash of it, and wants the list from whoever calls it. So the list is
-rebuilt from the pool's events and then compared with the hash at the very block that is read (`reader`): a wrong
-list is refused, however it came about.
+The pool stores no list of positions, only a hash of it, and wants the list from whoever calls it. So the list
+is rebuilt from the pool's events and then compared with the hash at the very block that is read (`reader`): a
+wrong list is refused, however it came about.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from agent.venues.deployments import PanopticPool
 PANOPTIC = load("panoptic")
 MINTED, BURNT = "OptionMinted", "OptionBurnt"
 FINAL_BLOCKS = 64  # older events are not asked for again
-CHUNK_BLOCKS = 50_000
+CHUNK_BLOCKS = 10_000
 
 
 class Ledger(Protocol):

@@ -1,13 +1,15 @@
 """A Panoptic account as the house judges it: in quote, at prices, through time. Pure.
 
-What moves is the pool's price, and the contract only sees its tick. A liquidation needs the account insolvent at
-four ticks at once: the oracle's spot average, its TWAP, the latest price it saw, and the pool's present one. A move
-of the price carries all four along, each as far from it as now; as time passes the oracle catches up, poked in
-every epoch, as somebody who wants to liquidate would do. The tick at which the account stands best rules.
+What moves is the pool's price, and the contract only sees its tick. A liquidation needs the account insolvent
+at four ticks at once: the oracle's spot average, its TWAP, the latest price it saw, and the pool's present
+one. A move of the price carries all four along, each as far from it as now; as time passes the oracle catches
+up, poked in every epoch, as somebody who wants to liquidate would do. The tick at which the account stands
+best rules.
 
-Equity is all balances in quote. The requirement is what equity has above the engine's own comparison (`Account.gap`),
-so that equity is below it exactly where the engine says insolvent. Collateral in the other token, and quote that is
-not needed for quote, count by the cross buffer: what quote adds to the headroom depends on what is there.
+Equity is all balances in quote. The requirement is what equity has above the engine's own comparison
+(`Account.gap`), so that equity is below it exactly where the engine says insolvent. Collateral in the other
+token, and quote that is not needed for quote, count by the cross buffer: what quote adds to the headroom
+depends on what is there.
 """
 
 from __future__ import annotations
@@ -174,7 +176,9 @@ class PanopticMargin:
         return tuple(sorted(ratio for ratio in scaled if ratio > 0))
 
     def foresight_s(self, prices: Prices, at_s: int) -> int:
-        """To the end of the oracle's epoch; once the oracle has caught up, for ever: then only interest grows."""
+        """To the end of the oracle's epoch; once the oracle has caught up, for ever: then only interest
+        grows.
+        """
         del prices
         if _lags(self.oracle, self.tick, self.tuning, self.at_s, at_s) == _lags(
             self.oracle, self.tick, self.tuning, self.at_s, at_s + CATCHING_UP_MOST * EPOCH_S
@@ -271,7 +275,9 @@ def _in_quote(terms: Denomination, gap: int, tick: int) -> int:
 
 @lru_cache(maxsize=4_096)
 def _lags(oracle: Oracle, tick: int, tuning: Tuning, since_s: int, at_s: int) -> tuple[int, int, int]:
-    """How far spot, TWAP and latest are from a price that stands still, if the oracle is poked in every epoch."""
+    """How far spot, TWAP and latest are from a price that stands still, if the oracle is poked in every
+    epoch.
+    """
     epochs = min(at_s // EPOCH_S - since_s // EPOCH_S, CATCHING_UP_MOST)
     for number in range(1, epochs + 1):
         after = oracle.poked(tick, since_s + number * EPOCH_S, tuning)

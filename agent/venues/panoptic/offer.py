@@ -44,8 +44,8 @@ class PanopticOffer:
 
     @property
     def carry_per_day(self) -> float:
-        """A unit long borrows its price in quote and pays interest on that; a unit short borrows the asset and
-        pays on that. One number says both: the first less the second, at the rates of now.
+        """A unit long borrows its price in quote and pays interest on that; a unit short borrows the asset
+        and pays on that. One number says both: the first less the second, at the rates of now.
         """
         rates = [
             tracker.curve.rate(tracker.utilisation * WAD // BPS, tracker.rate_at_target, 0)
@@ -91,8 +91,8 @@ class PanopticOffer:
         return 0
 
     def margin_need_wad(self, size_wad: int) -> int:
-        """By how much less the account could let out afterwards, its demands at the utilisation the trade makes.
-        Never 0 for a trade.
+        """By how much less the account could let out afterwards, its demands at the utilisation the trade
+        makes. Never 0 for a trade.
         """
         if size_wad == 0:
             return 0

@@ -142,7 +142,7 @@ def encode(oracle: Oracle) -> int:
         word |= average % 2**EMA_BITS << EMA_SHIFT + EMA_BITS * index
     for slot, residual in enumerate(oracle.residuals):
         word |= residual % 2**RESIDUAL_BITS << RESIDUAL_BITS * slot
-    return word
+    return int(word)
 
 
 def _averaged(

@@ -1,7 +1,9 @@
-"""Which calls read an account in Panoptic's pools, and how their answers become its state: three rounds of them.
+"""Which calls read an account in Panoptic's pools, and how their answers become its state: three rounds of
+them.
 
 First the pools, their vaults and rules, and the hash of the account's positions; then, with the list that the
-ledger tells and the hash proves, the positions and their premia, and the Uniswap pools' bitmaps; then the ticks.
+ledger tells and the hash proves, the positions and their premia, and the Uniswap pools' bitmaps; then the
+ticks.
 """
 
 from __future__ import annotations
@@ -87,10 +89,10 @@ class Word(Question):
 def read(
     panoptic: PanopticDeployment, ledger: Ledger, account: Address, block: Block
 ) -> Reading[PanopticState]:
-    """The account at ``block``. Raises ReadReverted, DecodeMismatch, ContractMismatch, or HistoryIncomplete when
-    the ledger's list is not the one the pool has the hash of.
+    """The account at ``block``. Raises ReadReverted, DecodeMismatch, ContractMismatch, or HistoryIncomplete
+    when the ledger's list is not the one the pool has the hash of.
     """
-    first: dict[Key, Reply] = yield from ask(
+    first = yield from ask(
         {key: question for pool in panoptic.pools for key, question in _first(pool, account).items()}
     )
     lists = {pool.address: _list(pool, ledger, account, block, first) for pool in panoptic.pools}
@@ -101,15 +103,14 @@ def read(
             arguments = (account, PREMIUM_PENDING, lists[pool.address])
             question = Question(Address(pool.address), PANOPTIC["getFullPositionsData"], arguments)
             asked[("positions", pool.address, "")] = question
-    second: dict[Key, Reply] = yield from ask(asked)
+    second = yield from ask(asked)
     ticks = {pool.address: _ticks(pool, first, second) for pool in panoptic.pools}
-    third: dict[Key, Reply] = yield from ask(
-        {
-            ("tick", pool.address, tick): Question(Address(pool.uniswap_pool), POOL["ticks"], (tick,))
-            for pool in panoptic.pools
-            for tick in ticks[pool.address]
-        }
-    )
+    looked: dict[Key, Question] = {
+        ("tick", pool.address, tick): Question(Address(pool.uniswap_pool), POOL["ticks"], (tick,))
+        for pool in panoptic.pools
+        for tick in ticks[pool.address]
+    }
+    third = yield from ask(looked)
     return PanopticState(
         at_s=block.timestamp_s,
         pools=tuple(
@@ -204,7 +205,7 @@ def _list(
             target=pool.address,
             account=account,
             block=block.number,
-            reason=f"{len(ids)} positions are told, and theirs is not the hash of {stored >> 248} legs stored",
+            reason=f"{len(ids)} positions are told, and {stored >> 248} legs stored have another hash",
         )
     return ids
 
@@ -246,7 +247,8 @@ def _state(
         index_wad, borrowed = replies[("borrowed", pool.address, kind)].integers
         shares = replies[("shares", pool.address, kind)].integer
         stakes.append(Stake(view.trackers[kind], shares, borrowed, index_wad))
-    short, long, balances = 0, 0, ()
+    short, long = 0, 0
+    balances: tuple[int, ...] = ()
     if ids:
         outputs = replies[("positions", pool.address, "")].outputs
         short, long, balances = cast(tuple[int, int, tuple[int, ...]], outputs[:3])

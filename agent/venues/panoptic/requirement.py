@@ -1,8 +1,9 @@
 """What the risk engine demands for one position at one tick, to the last unit. Pure.
 
-Panoptic v2, ``RiskEngine._getRequiredCollateralAtTickSinglePosition`` and what it calls. Ratios are millionths of
-ten (1e7 is 100 %), utilisations basis points, amounts raw units of the token that a leg moves. The engine has no
-volatility: a short's demand is linear in the price on either side of its range, a long's falls with distance.
+Panoptic v2, ``RiskEngine._getRequiredCollateralAtTickSinglePosition`` and what it calls. Ratios are
+millionths of ten (1e7 is 100 %), utilisations basis points, amounts raw units of the token that a leg moves.
+The engine has no volatility: a short's demand is linear in the price on either side of its range, a long's
+falls with distance.
 """
 
 from __future__ import annotations

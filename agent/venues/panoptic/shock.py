@@ -1,8 +1,8 @@
 """A Panoptic account in many states at once.
 
-Everything about it is a function of the pool's tick, but for interest. So the exact model is asked at the ticks
-that occur, or at a thousand of them with straight lines between, and at the corners of its demands. The pool follows
-the market: it prices its tokens for what they are worth. The oracle is taken to have caught up.
+Everything about it is a function of the pool's tick, but for interest. So the exact model is asked at the
+ticks that occur, or at a thousand of them with straight lines between, and at the corners of its demands. The
+pool follows the market: it prices its tokens for what they are worth. The oracle is taken to have caught up.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class ShockedAccount:
         return self.margin.collateral_token
 
     def stand(self, states: States) -> Footing:
-        """Footing in each state. A pool's price cannot be 0: it stays above a billionth of the present one."""
+        """Footing in each state. A pool's price cannot be 0: it stays above 1e-9 of the present one."""
         terms = self.margin.denomination
         asset = states.worth_of(terms.asset_token.address)
         quote = np.maximum(states.worth_of(terms.quote_token.address), LEAST)

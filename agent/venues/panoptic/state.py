@@ -65,8 +65,8 @@ class PoolState:
 
     @property
     def positions(self) -> tuple[Position, ...]:
-        """Each position, and the asset that is collateral. Premia count with the collateral of their token: the
-        pool tells their sum.
+        """Each position, and the asset that is collateral. Premia count with the collateral of their token:
+        the pool tells their sum.
         """
         return (*(self._position(held) for held in self.account.held), *self._collateral())
 

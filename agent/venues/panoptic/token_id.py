@@ -1,8 +1,8 @@
 """A position by its number: up to four legs on one pool, in 256 bits. Pure.
 
-Layout and rules: Panoptic v2, ``types/TokenId.sol``. From the low end: 64 bits of pool (40 of its address, 8 of
-vegoid, 16 of tick spacing), then 48 for each leg: asset 1, ratio 7, long 1, token type 1, risk partner 2, strike
-24 (signed), width 12 (in tick spacings). A leg of width 0 is a loan when short and a credit when long.
+Layout and rules: Panoptic v2, ``types/TokenId.sol``. From the low end: 64 bits of pool (40 of its address, 8
+of vegoid, 16 of tick spacing), then 48 for each leg: asset 1, ratio 7, long 1, token type 1, risk partner 2,
+strike 24 (signed), width 12 (in tick spacings). A leg of width 0 is a loan when short and a credit when long.
 """
 
 from __future__ import annotations
@@ -60,8 +60,9 @@ def pool_of(number: int) -> PoolId:
 
 @dataclass(frozen=True, slots=True)
 class Leg:
-    """One leg. ``asset``: the token its size counts in; ``token_type``: the token that moves (1 of token0 over
-    token1 is a put). ``width`` in tick spacings; ``strike`` a tick. Raises ValueError for what has no bits.
+    """One leg. ``asset``: the token its size counts in; ``token_type``: the token that moves (1 of token0
+    over token1 is a put). ``width`` in tick spacings; ``strike`` a tick. Raises ValueError for what has no
+    bits.
     """
 
     asset: int
@@ -196,7 +197,7 @@ def positions_hash(numbers: Iterable[int]) -> int:
 
 
 def _leg_bits(number: int, index: int) -> int:
-    return number >> POOL_BITS + LEG_BITS * index & 2**LEG_BITS - 1
+    return int(number >> POOL_BITS + LEG_BITS * index & 2**LEG_BITS - 1)
 
 
 def _chunk(leg: Leg) -> tuple[int, int, int]:

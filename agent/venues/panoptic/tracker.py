@@ -1,8 +1,8 @@
 """One token's collateral: shares, what they are worth, and the interest that a borrower owes. Pure.
 
-Panoptic v2, ``CollateralTracker``: a share is worth total assets over total supply; borrowed tokens pay a rate
-that follows the utilisation (``RiskEngine._borrowRate``, an adaptive curve of Morpho's kind) and compounds in a
-global index. Rates are wads per second, the index a wad. Time is counted in epochs of 4 s.
+Panoptic v2, ``CollateralTracker``: a share is worth total assets over total supply; borrowed tokens pay a
+rate that follows the utilisation (``RiskEngine._borrowRate``, an adaptive curve of Morpho's kind) and
+compounds in a global index. Rates are wads per second, the index a wad. Time is counted in epochs of 4 s.
 """
 
 from __future__ import annotations
@@ -88,7 +88,9 @@ class Tracker:
         return (mul_div_up if up else mul_div_down)(assets, self.supply, self.total)
 
     def index_at(self, at_s: int) -> int:
-        """The borrow index at that time if nobody touches the vault before: ``_calculateCurrentInterestState``."""
+        """The borrow index at that time if nobody touches the vault before:
+        ``_calculateCurrentInterestState``.
+        """
         passed_s = (at_s // EPOCH_S - self.epoch) % 2**32 * EPOCH_S
         if passed_s == 0:
             return self.index_wad
@@ -140,8 +142,8 @@ class Stake:
         return mul_div_up(self.borrowed, self.tracker.index_at(at_s) - self.index_wad, self.index_wad)
 
     def settled(self, at_s: int) -> Stake:
-        """After the interest up to that time is paid in shares: ``_accrueInterest``. What was owed in the vault's
-        books leaves them again, so its total stays.
+        """After the interest up to that time is paid in shares: ``_accrueInterest``. What was owed in the
+        vault's books leaves them again, so its total stays.
         """
         tracker, owed = self.tracker, self.interest(at_s)
         accrued = tracker.accrued(at_s)
@@ -154,8 +156,8 @@ class Stake:
         return replace(self, tracker=paid, shares=self.shares - burnt, index_wad=paid.index_wad)
 
     def borrowed_by(self, amount: int, into_amm: int, fee_bps: int) -> Stake:
-        """After a mint lends ``amount`` (> 0) and the vault pays ``into_amm`` into the Uniswap pool (< 0: takes
-        out): what is not spent is the borrower's as shares; then the fee is taken (``settleMint``).
+        """After a mint lends ``amount`` (> 0) and the vault pays ``into_amm`` into the Uniswap pool (< 0:
+        takes out): what is not spent is the borrower's as shares; then the fee is taken (``settleMint``).
         """
         tracker, left = self.tracker, into_amm - amount
         change = -tracker.shares(left, up=True) if left > 0 else tracker.shares(-left)
@@ -170,7 +172,7 @@ class Stake:
         return Stake(lent, self.shares + change - fee_shares, self.borrowed + amount, self.index_wad)
 
     def paid_in(self, assets: int) -> Stake:
-        """After so much was paid in (or, below zero, taken out); the vault's other accounts stay as they are."""
+        """After so much was paid in (or, below zero, taken out)."""
         tracker, change = self.tracker.deposited_by(assets)
         return replace(self, tracker=tracker, shares=max(0, self.shares + change))
 

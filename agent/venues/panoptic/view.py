@@ -14,8 +14,8 @@ from agent.venues.panoptic.tracker import Tracker
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """The engine's bounds. ``leave_buffer`` of 1e7; ``fee_bps`` of what a mint moves; ``ticks_most``: how far all
-    prices of one transaction may go, there and back.
+    """The engine's bounds. ``leave_buffer`` of 1e7; ``fee_bps`` of what a mint moves; ``ticks_most``: how far
+    all prices of one transaction may go, there and back.
     """
 
     cross_buffers: Pair

@@ -1,9 +1,9 @@
 """An action as Panoptic's calls, with the checks that prove it. Pure.
 
-Everything an account does to its positions is one ``dispatch``: it names the positions to mint or burn, in order,
-and the whole list that is left, which the pool compares with its own hash; it ends with the engine's solvency check
-at 1.0667 times the demands. A dispatch has no bound on amounts, only on the tick the price ends at: the bound on
-what a trade costs is a check of the vaults' balances after it.
+Everything an account does to its positions is one ``dispatch``: it names the positions to mint or burn, in
+order, and the whole list that is left, which the pool compares with its own hash; it ends with the engine's
+solvency check at 1.0667 times the demands. A dispatch has no bound on amounts, only on the tick the price
+ends at: the bound on what a trade costs is a check of the vaults' balances after it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,15 @@ from agent.pricing.tick import MAX_TICK, MIN_TICK
 from agent.values.address import Address
 from agent.values.call import Call
 from agent.values.check import Check, Term
-from agent.values.fixed import decimal, mul_up, rescale_down, rescale_up, to_float
+from agent.values.fixed import (
+    decimal,
+    mul_div_up,
+    mul_up,
+    ratio_up,
+    rescale_down,
+    rescale_up,
+    to_float,
+)
 from agent.venues.deployments import PanopticDeployment, PanopticPool
 from agent.venues.panoptic.account import Held
 from agent.venues.panoptic.chunk import moved
@@ -62,7 +70,7 @@ def write(
 
 
 def dispatch(panoptic: PanopticDeployment, pool: PoolState, account: Address, steps: Sequence[Step]) -> Order:
-    """Mint and burn in this order; falling tick limits swap what is left over. The check: so many legs after."""
+    """Mint and burn in this order; falling tick limits swap what is left over. Checks the count of legs."""
     if pool.view.safe_mode >= NO_SWAP_MODE and any(low > high for _, _, (low, high) in steps):
         raise PlanInfeasible(conflicts=f"{pool.key} is in safe mode and swaps nothing in a mint")
     left = dict.fromkeys(held.number for held in pool.account.held)
@@ -104,15 +112,14 @@ def _trade(
     fee_bps = pool.view.rules.fee_bps
     if action.size_wad > 0:
         # exactly so much quote is borrowed and spent: the bound is on the asset that comes
-        fee = rescale_up(-(-(-done.quote) * fee_bps // BPS), terms.quote_token.decimals, 18)
-        paid_wad = rescale_up(-done.quote, terms.quote_token.decimals, 18) + fee
-        least = rescale_up(-(-paid_wad * 10**18 // action.limit_price_wad), 18, terms.asset_token.decimals)
+        paid = -done.quote + mul_div_up(-done.quote, fee_bps, BPS)
+        paid_wad = rescale_up(paid, terms.quote_token.decimals, 18)
+        least = rescale_up(ratio_up(paid_wad, action.limit_price_wad), 18, terms.asset_token.decimals)
         kind, gain = terms.asset_kind, least
     else:
         sold_wad = rescale_up(-done.asset, terms.asset_token.decimals, 18)
-        fee_wad = mul_up(
-            rescale_up(-(done.asset * fee_bps // BPS), terms.asset_token.decimals, 18), pool.view.price_wad
-        )
+        fee_raw = mul_div_up(-done.asset, fee_bps, BPS)
+        fee_wad = mul_up(rescale_up(fee_raw, terms.asset_token.decimals, 18), pool.view.price_wad)
         least_wad = mul_up(sold_wad, action.limit_price_wad) + fee_wad
         kind, gain = terms.quote_kind, rescale_up(least_wad, 18, terms.quote_token.decimals)
     return Order(order.calls, post=(*order.post, _gained(panoptic, pool, account, kind, gain, deadline_s)))
@@ -138,7 +145,9 @@ def _around(pool: PoolState, ticks: int) -> tuple[int, int]:
 def _gained(
     panoptic: PanopticDeployment, pool: PoolState, account: Address, kind: int, gain: int, deadline_s: int
 ) -> Check:
-    """That a vault holds at least so much more for the account than now, less what interest may take until then."""
+    """That a vault holds at least so much more for the account than now, less what interest may take until
+    then.
+    """
     stake, terms = pool.account.stakes[kind], pool.view.denomination
     owed = stake.interest(max(deadline_s, pool.at_s))
     held = Term(trackers_of(_record(panoptic, pool))[kind], PANOPTIC["assetsOf"].encode(account))
@@ -156,8 +165,8 @@ def _reduce(
     deadline_s: int,
 ) -> Order:
     """Burn the position, and mint what is to stay of it again: the contract knows no partial burn. Nothing is
-    swapped; a token that is owed and not there makes the contract refuse. ``max_cost_wad`` bounds the minting fee,
-    and how far the price may have moved: at a given price what comes back is the position's worth.
+    swapped; a token that is owed and not there makes the contract refuse. ``max_cost_wad`` bounds the minting
+    fee, and how far the price may have moved: at a given price what comes back is the position's worth.
     """
     size = min(action.size_wad, held.size)
     if size <= 0:
@@ -166,7 +175,7 @@ def _reduce(
     fee_wad = _fee_wad(pool, held, left)
     if fee_wad > action.max_cost_wad:
         raise PlanInfeasible(
-            conflicts=f"{action.key} costs {decimal(fee_wad):f} to keep {left} contracts of, more than allowed"
+            conflicts=f"keeping {left} contracts of {action.key} costs {decimal(fee_wad):f}, above the limit"
         )
     del deadline_s
     limits = _around(pool, view.rules.ticks_most)
@@ -183,7 +192,7 @@ def _fee_wad(pool: PoolState, held: Held, size: int) -> int:
     view, fees = pool.view, [0, 0]
     for leg in held.token_id.legs:
         amount = moved(leg, held.token_id.pool.spacing, size, is_opening=True)
-        fees[leg.token_type] += -(-amount * view.rules.fee_bps // BPS)
+        fees[leg.token_type] += mul_div_up(amount, view.rules.fee_bps, BPS)
     raw = view.denomination.to_quote((fees[0], fees[1]), view.pool.sqrt_x96) + 1
     return rescale_up(raw, view.denomination.quote_token.decimals, 18)
 
