@@ -38,10 +38,10 @@ from agent.venues.curie import Curie
 from agent.venues.deployments import Deployment, load
 from agent.venues.lyra import Lyra
 from agent.venues.panoptic import Panoptic
-from agent.venues.panoptic.ledger import EventLedger, Told
 from agent.venues.synthetix import Synthetix
 from agent.venues.uniswap import Uniswap
 from agent.venues.venue import Venue
+from agent.venues.watch import Watch
 
 REASK_S = 5.0  # how long nodes that disagree are given to agree: about a block where blocks are fast
 
@@ -72,8 +72,8 @@ def shipped(chain_id: int) -> Path:
     return path
 
 
-def venues_of(deployment: Deployment, rpc: Rpc | None = None) -> tuple[Venue[VenueState], ...]:
-    """One venue per protocol of the deployment. ``rpc`` serves the events of Panoptic."""
+def venues_of(deployment: Deployment) -> tuple[Venue[VenueState], ...]:
+    """One venue per protocol of the deployment."""
     found: list[object] = []
     if deployment.curie is not None:
         found.append(Curie(deployment.curie))
@@ -84,7 +84,7 @@ def venues_of(deployment: Deployment, rpc: Rpc | None = None) -> tuple[Venue[Ven
     if deployment.synthetix is not None:
         found.append(Synthetix(deployment.synthetix))
     if deployment.panoptic is not None:
-        found.append(Panoptic(deployment.panoptic, Told() if rpc is None else EventLedger(rpc)))
+        found.append(Panoptic(deployment.panoptic))
     if not found:
         raise ConfigInvalid(key="chain.deployment", value=None, reason="it names no venue")
     # Each venue is given back only the state it returned itself (``cycle.writers`` pairs them by name).
@@ -123,15 +123,26 @@ def pool_of(config: Config, chain_id: int | None) -> Pool:
     )
 
 
+def rpc_of(config: Config, chain_id: int | None) -> Rpc:
+    """The way to the configured nodes."""
+    return Rpc(pool_of(config, chain_id), config.rpc.timeout_s)
+
+
 def newest_block(rpc: Rpc, config: Config) -> Block:
     """The newest head. Raises HeadStale."""
     return latest(rpc, config.rpc.head_age_limit_s, time.time())
 
 
-def eye_of(rpc: Rpc, deployment: Deployment, block: Block) -> Eye:
-    """An eye whose every contract has been identified at ``block``."""
+def eye_of(rpc: Rpc, deployment: Deployment, block: Block, lead_s: int = 0) -> Eye:
+    """An eye whose every contract has been identified at ``block``. ``lead_s`` as in `Eye`."""
     blind = Eye(
-        rpc, ChainId(deployment.chain_id), venues_of(deployment, rpc), (), asset_tokens_of(deployment)
+        rpc,
+        ChainId(deployment.chain_id),
+        venues_of(deployment),
+        asset_tokens=asset_tokens_of(deployment),
+        watch=Watch.of(deployment),
+        manifests=deployment.manifests,
+        lead_s=lead_s,
     )
     return blind.identified(block)
 
@@ -162,7 +173,7 @@ def _identified(rpc: Rpc, config: Config, deployment: Deployment) -> tuple[Eye, 
     for attempt in on_next_heads():
         with attempt:
             block = newest_block(rpc, config)
-            return eye_of(rpc, deployment, block), block
+            return eye_of(rpc, deployment, block, config.policy.exit_lead_s), block
     raise AssertionError("retrying returns or raises")
 
 

@@ -48,6 +48,7 @@
         |-- CorrelationInvalid  correlations that no assets can have
         |-- AccountEmpty        the account holds no position on any venue
         |-- JournalLocked       another process already runs on this journal
+        |-- StateMissing        a node has no old state, which a fork needs
         |-- LibraryMissing      an optional Python package is not installed
         `-- ToolMissing         a program of the toolchain is not installed
 
@@ -363,6 +364,11 @@ class JournalLocked(Misconfigured):
 class ToolMissing(Misconfigured):
     template = "{tool} is not installed ({reason})."
     fix = "Run `evenkeel setup` (needs node 20+ with npm)."
+
+
+class StateMissing(Misconfigured):
+    template = "The node at {endpoint} has no state of block {number}, {depth} before its newest: {reason}."
+    fix = "A fork reads old state for as long as it runs: give an archive node."
 
 
 class LibraryMissing(Misconfigured):

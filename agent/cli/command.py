@@ -123,6 +123,23 @@ def localnet(
 
 
 @app.command()
+def fork(
+    rpc: Annotated[str, typer.Option("--rpc", help="an archive node of the live chain")],
+    deployment: Annotated[
+        Path | None, typer.Option(help="the venues' addresses; default: those shipped for the chain")
+    ] = None,
+    account: Annotated[str | None, typer.Option(help="an account there that the dry run looks at")] = None,
+    depth: Annotated[int, typer.Option(min=1, help="how old the state is that the node must have")] = 10_000,
+    out: Annotated[Path, typer.Option(help="where the files and the summary go")] = Path("out/fork"),
+    as_json: JsonOption = False,
+) -> int:
+    """The agent on a fork of a live chain: a dry run, then a live one, of an account made for it."""
+    from agent.cli.rehearsal import rehearse
+
+    return rehearse(rpc, deployment, account, out, depth, as_json=as_json)
+
+
+@app.command()
 def demo(
     seed: Annotated[int, typer.Option(help="of the market's path")] = 7,
     out: Annotated[Path, typer.Option(help="where report.html and summary.json go")] = Path("out/demo"),
@@ -177,6 +194,25 @@ def positions(config: ConfigOption = None, set_: SetOption = None, as_json: Json
     from agent.cli import keep
 
     keep.positions(_config(config, set_), as_json=as_json)
+
+
+@app.command()
+def venues(
+    config: ConfigOption = None,
+    set_: SetOption = None,
+    rpc: Annotated[str | None, typer.Option("--rpc", help="the node; no config file is needed then")] = None,
+    deployment: Annotated[
+        Path | None, typer.Option(help="the venues' addresses; default: those shipped for the chain")
+    ] = None,
+    account: Annotated[str | None, typer.Option(help="whose way out of closing venues is told")] = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Every venue: what it is, whether its contracts still are that, what may be done there, how to leave."""
+    from agent.cli import roster
+
+    if rpc is None:
+        return roster.venues(_config(config, set_), as_json=as_json)
+    return roster.venues(roster.bare_config(rpc, deployment, account, set_ or []), as_json=as_json)
 
 
 @app.command()

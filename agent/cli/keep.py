@@ -25,7 +25,7 @@ from agent.risk.assessment import assess
 from agent.runtime import telemetry
 from agent.runtime.cycle import Desk, Pass, cycle
 from agent.runtime.metric import Metrics, serving
-from agent.runtime.summary import assessment_json, plan_json, snapshot_json
+from agent.runtime.summary import assessment_json, plan_json, snapshot_json, standing_json
 from agent.runtime.supervisor import Look, Supervisor, require_positions
 from agent.values.address import parse_address
 
@@ -148,6 +148,7 @@ def pass_json(done: Pass) -> dict[str, object]:
     return {
         "block": done.block.number,
         "risk": assessment_json(done.assessment),
+        "venues": [standing_json(one) for one in done.snapshot.standings],
         "plans": [plan_json(plan) for plan in done.plans],
         "simulated_gas": done.simulated.gas_used if done.simulated is not None else None,
         "sent": done.sent.tx_hash if done.sent is not None else None,

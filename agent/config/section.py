@@ -20,7 +20,7 @@ from agent.planning.policy import Policy
 from agent.tx.fees import FeePolicy
 from agent.tx.lane import LanePolicy
 from agent.values.address import Address
-from agent.venues.deployments import AddressField
+from agent.venues.record import AddressField
 
 
 class ChainSection(Section):

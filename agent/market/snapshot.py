@@ -10,6 +10,7 @@ from agent.errors import VenueUnknown
 from agent.market.margin import CollateralKind, MarginAccount
 from agent.market.offer import Offer
 from agent.market.position import Position
+from agent.market.standing import Access, Standing
 from agent.values.address import Address, ChainId, MarketId
 from agent.values.amount import Amount
 from agent.values.block import Block
@@ -72,6 +73,7 @@ class Snapshot:
     wallet: Wallet
     venues: tuple[VenueState, ...]
     wallet_positions: tuple[Position, ...] = ()  # tokens of the wallet that carry delta
+    standings: tuple[Standing, ...] = ()  # of the venues of which more is known than that they are there
 
     def venue(self, name: str) -> VenueState:
         """The state of one venue. Raises VenueUnknown."""
@@ -79,6 +81,16 @@ class Snapshot:
             if state.venue == name:
                 return state
         raise VenueUnknown(name=name, known=", ".join(state.venue for state in self.venues))
+
+    def standing(self, venue: str) -> Standing:
+        """How a venue stands; open, where nothing is said."""
+        return next((one for one in self.standings if one.venue == venue), Standing(venue))
+
+    @property
+    def shut(self) -> frozenset[str]:
+        """The venues where nothing is traded: only looked at, or ended."""
+        closed = {Access.WATCH, Access.LEAVE}
+        return frozenset(standing.venue for standing in self.standings if standing.access in closed)
 
     @property
     def positions(self) -> tuple[Position, ...]:

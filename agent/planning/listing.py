@@ -58,7 +58,7 @@ def _list_closes(listing: Listing) -> None:
     """Options of needy accounts, and all of an asset whose gamma or vega is out of its band."""
     ask = listing.ask
     accounts = ask.accounts
-    names = [state.venue for state in ask.snapshot.venues]
+    names = [state.venue for state in ask.snapshot.venues if state.venue not in ask.snapshot.shut]
     wanted_assets = {asset for _, asset in ask.greeks}
     seen: set[str] = set()
     for position in (*closable(ask.snapshot.positions, names), *_standing(ask)):

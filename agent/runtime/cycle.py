@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from agent.chain.lens import read_one
 from agent.errors import EvenkeelError, LaneBusy, PlanInfeasible, Refused
+from agent.market.access import permitted, require_allowed
 from agent.market.intent import Action, Order
 from agent.market.snapshot import Snapshot, VenueState
 from agent.planning.carry import CarryTrail
@@ -79,7 +80,8 @@ def cycle(desk: Desk, block: Block) -> Pass:
     try:
         known = writers(desk, snapshot)
         moves = desk.trail.moves()
-        plans = plan(snapshot, assessment, desk.policy, known, intent.id, moves, carry, time.monotonic)
+        seen = permitted(snapshot)
+        plans = plan(seen, assessment, desk.policy, known, intent.id, moves, carry, time.monotonic)
     except PlanInfeasible as error:
         _record(desk, "infeasible", {"block": block.number, "conflicts": error.fields["conflicts"]})
         return Pass(block, snapshot, assessment, refused=(error.message,), aftermath=aftermath)
@@ -139,7 +141,10 @@ def writers(desk: Desk, snapshot: Snapshot) -> dict[str, Writer]:
     states = {state.venue: state for state in snapshot.venues}
 
     def bind(venue: Venue[VenueState], state: VenueState) -> Writer:
+        standing = snapshot.standing(venue.name)
+
         def write(action: Action) -> Order:
+            require_allowed(action, state, standing)
             return venue.write(state, action, desk.account, deadline_s)
 
         return write

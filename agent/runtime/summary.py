@@ -10,6 +10,7 @@ from agent.market.instrument import LiquidityRange, Option, Perpetual
 from agent.market.intent import Action
 from agent.market.position import Greeks, Position
 from agent.market.snapshot import Snapshot
+from agent.market.standing import Standing
 from agent.planning.plan import Plan
 from agent.risk.assessment import AccountRisk, Assessment
 from agent.risk.explanation import Case, Explanation
@@ -51,6 +52,19 @@ def snapshot_json(snapshot: Snapshot) -> Json:
             for q in state.quotes
         ],
         "positions": [position_json(p) for p in snapshot.positions],
+        "venues": [standing_json(one) for one in snapshot.standings],
+    }
+
+
+def standing_json(standing: Standing) -> Json:
+    """How one venue stands."""
+    return {
+        "venue": standing.venue,
+        "access": standing.access.value,
+        "stage": standing.stage,
+        "drifts": list(standing.drifts),
+        "reasons": list(standing.reasons),
+        "ends_in_s": standing.ends_in_s,
     }
 
 

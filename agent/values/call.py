@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from agent.values.address import Address
@@ -25,6 +25,29 @@ class Call:
 @dataclass(frozen=True, slots=True)
 class Slot(Call):
     """A word of the target's storage, for what no function tells: ``data`` is the slot's 32 bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Code(Slot):
+    """The code of the target; ``data`` is empty."""
+
+
+@dataclass(frozen=True, slots=True)
+class Codes(Slot):
+    """What a program answers that is run and never deployed: ``data`` is its code. The target, one of the
+    addresses it asks about, is for messages.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class Past(Slot):
+    """The target's events from block ``first`` on, up to the block that is read or to ``last``. ``topics``:
+    at each place any of those named there, none: any. ``agent.chain.history`` reads the answer.
+    """
+
+    topics: tuple[tuple[bytes, ...], ...] = field(default=(), kw_only=True)
+    first: int = field(default=0, kw_only=True)
+    last: int | None = field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)

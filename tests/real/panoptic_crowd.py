@@ -14,7 +14,6 @@ from agent.sim.contract import Request
 from agent.values.address import Address
 from agent.venues.deployments import PanopticDeployment, PanopticPool
 from agent.venues.panoptic import Panoptic
-from agent.venues.panoptic.ledger import EventLedger
 from agent.venues.panoptic.state import PanopticState, PoolState
 from agent.venues.panoptic.token_id import Leg, TokenId, TokenIdInvalid, pool_of
 from tests.real.panoptic_world import ENGINE_UNIT, FEE_PPM, World
@@ -48,7 +47,7 @@ def read(world: World, accounts: list[Address]) -> list[PoolState]:
     """The accounts at the newest block, as the agent's own reader sees them."""
     rpc = Rpc(world.node.url, 60.0)
     block = rpc.block("latest")
-    venue = Panoptic(deployment(world), EventLedger(rpc))
+    venue = Panoptic(deployment(world))
     states: list[PanopticState] = read_all(rpc, block, [venue.read(one, block) for one in accounts])
     rpc.close()
     return [state.pools[0] for state in states]

@@ -16,11 +16,9 @@ from typing import cast
 from agent.chain.rpc import Rpc
 from agent.errors import ReadReverted
 from agent.sim.toolchain import install
-from agent.values.address import Address
 from agent.values.call import Reading
 from agent.values.fixed import WAD
 from agent.venues.panoptic import Panoptic
-from agent.venues.panoptic.ledger import EventLedger, events
 from agent.venues.panoptic.token_id import Leg, TokenId, pool_of
 from tests.real.panoptic_crowd import Crowd, deployment, jury
 from tests.real.panoptic_world import World, missing, world
@@ -148,9 +146,8 @@ def _account(one: World, crowd: Crowd, rng: Random) -> dict[str, object]:
     rpc = Rpc(one.node.url, 60.0)
     block = rpc.block("latest")
     records = deployment(one)
-    venue = Panoptic(records, EventLedger(rpc))
+    venue = Panoptic(records)
     answers = _heard(rpc, block, venue.read(me, block)) | _heard(rpc, block, venue.identify())
-    logs = rpc.logs(events(Address(one.pool.address), me), one.first_block, block.number)
     rpc.close()
     judge = jury(one, me, (strangle, bought, loan))
     ticks = [one.tick() + away for away in (0, 1, -1, 400, -400, 1_500, -1_500, 6_000, -6_000, 20_000)]
@@ -159,9 +156,6 @@ def _account(one: World, crowd: Crowd, rng: Random) -> dict[str, object]:
         "block": [block.number, block.hash, block.timestamp_s],
         "deployment": records.model_dump(mode="json"),
         "ids": [hex(number) for number in judge.ids],
-        "logs": [
-            [log.block_number, log.index, [t.hex() for t in log.topics], log.data.hex()] for log in logs
-        ],
         "answers": answers,
         "margins": [
             [tick, *(str(word) for word in words[:2])]

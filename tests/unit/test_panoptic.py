@@ -4,23 +4,34 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
+from eth_abi import abi as codec
 
+from agent.chain.history import Record, unpack
 from agent.errors import ContractMismatch, HistoryIncomplete, PlanInfeasible, VenueUnknown
 from agent.market.intent import AddCollateral, Reduce, RemoveCollateral, Trade
 from agent.market.margin import AccruingAccount, FundableAccount, ShapedAccount, TradableAccount
 from agent.risk.liquidation import solve_joint, solve_lapse
-from agent.values.address import Address, BlockHash, TxHash
+from agent.values.address import Address, BlockHash
 from agent.values.block import Block
-from agent.values.call import Answer, Call, Reading
+from agent.values.call import Answer, Call, Past, Reading
 from agent.values.fixed import WAD
-from agent.values.log import Log
 from agent.venues.deployments import PanopticDeployment
 from agent.venues.panoptic import Panoptic, oracle, pair
-from agent.venues.panoptic.ledger import PANOPTIC, Told, replay
+from agent.venues.panoptic.ledger import (
+    CHUNK_BLOCKS,
+    FINAL_BLOCKS,
+    PANOPTIC,
+    Memory,
+    held,
+    questions,
+    replay,
+)
 from agent.venues.panoptic.requirement import demands
 from agent.venues.panoptic.state import PanopticState
 from agent.venues.panoptic.token_id import TokenIdInvalid, check, count_legs, decode, positions_hash
@@ -37,10 +48,6 @@ DEPLOYMENT = PanopticDeployment.model_validate(ACCOUNT["deployment"])
 POOL = DEPLOYMENT.pools[0]
 IDS = tuple(int(text, 16) for text in ACCOUNT["ids"])
 LATER_S = TIME_S + 600
-
-
-def told(ids: tuple[int, ...] = IDS) -> Told:
-    return Told({(POOL.address, ME): ids})
 
 
 def replayed(reading: Reading[Any], change: Callable[[Call, Answer], Answer] | None = None) -> Any:
@@ -62,7 +69,7 @@ def replayed(reading: Reading[Any], change: Callable[[Call, Answer], Answer] | N
 
 @pytest.fixture(scope="module")
 def state() -> PanopticState:
-    found: PanopticState = replayed(Panoptic(DEPLOYMENT, told()).read(ME, BLOCK))
+    found: PanopticState = replayed(Panoptic(DEPLOYMENT).read(ME, BLOCK))
     return found
 
 
@@ -108,22 +115,31 @@ def test_an_id_is_refused_for_the_reason_the_contract_gives() -> None:
     assert refused > 10
 
 
+def events() -> tuple[Record, ...]:
+    return unpack(bytes.fromhex(ACCOUNT["answers"][f"{POOL.address} "]), POOL.address)
+
+
 def test_the_list_of_positions_is_rebuilt_from_the_events() -> None:
-    logs = [
-        Log(
-            address=Address(POOL.address),
-            topics=tuple(bytes.fromhex(topic) for topic in topics),
-            data=bytes.fromhex(data),
-            block_number=number,
-            block_hash=BlockHash(HASH),
-            tx_hash=TxHash("0x" + "00" * 32),
-            index=index,
-        )
-        for number, index, topics, data in ACCOUNT["logs"]
-    ]
-    assert len(logs) == len(IDS) + 2  # one of them was minted and burnt again
-    assert replay((), logs) == IDS
-    assert replay(replay((), logs[:3]), logs[3:]) == IDS
+    told = events()
+    assert len(told) == len(IDS) + 2  # one of them was minted and burnt again
+    assert replay((), told) == IDS
+    assert replay(replay((), told[:3]), told[3:]) == IDS
+
+
+def test_events_that_are_long_past_are_asked_for_once() -> None:
+    later = replace(BLOCK, number=BLOCK.number + 25_000)
+    memory, told = Memory(), events()
+    asked = questions(POOL, ME, later, memory)
+    bounds = [(call.first, call.last) for call in asked]
+    assert bounds[0][0] == POOL.first_block
+    assert all(first == last + 1 for (_, last), (first, _) in pairwise(bounds) if last is not None)
+    assert bounds[-1] == (later.number - FINAL_BLOCKS, None)
+    assert all(last - first < CHUNK_BLOCKS for first, last in bounds if last is not None)
+    assert held(POOL, ME, later, memory, [told, *((),) * (len(asked) - 1)]) == IDS
+    (again,) = questions(POOL, ME, later, memory)
+    assert (again.first, again.last) == (later.number - FINAL_BLOCKS, None)
+    assert held(POOL, ME, later, memory, [()]) == IDS
+    assert questions(POOL, ME, BLOCK, memory) == questions(POOL, ME, BLOCK, Memory())  # a block of before
 
 
 def test_the_reading_is_the_engines_own_margin_and_solvency(state: PanopticState) -> None:
@@ -139,14 +155,21 @@ def test_the_reading_is_the_engines_own_margin_and_solvency(state: PanopticState
     assert set(verdicts.values()) == {True, False}
 
 
-@pytest.mark.parametrize(
-    "ids",
-    [IDS[:-1], (*IDS, IDS[0] ^ 1 << 80), (IDS[0], IDS[0], IDS[0]), ()],
-    ids=["short", "long", "twice", "none"],
-)
-def test_a_list_that_the_stored_hash_does_not_prove_is_refused(ids: tuple[int, ...]) -> None:
+@pytest.mark.parametrize("gone", [1, 2, 3, -1], ids=["second", "third", "fourth", "last"])
+def test_a_list_that_the_stored_hash_does_not_prove_is_refused(gone: int) -> None:
+    """A node that has lost one event; it is asked for all of them again."""
+
+    def lossy(call: Call, answer: Answer) -> Answer:
+        if not isinstance(call, Past):
+            return answer
+        kept = [record for index, record in enumerate(events()) if index != gone % len(events())]
+        return Answer(True, bytes(codec.encode(["(bytes32[],bytes)[]"], [kept])))
+
+    venue = Panoptic(DEPLOYMENT)
     with pytest.raises(HistoryIncomplete, match="is not what its events add up to"):
-        replayed(Panoptic(DEPLOYMENT, told(ids)).read(ME, BLOCK))
+        replayed(venue.read(ME, BLOCK), lossy)
+    assert venue.memory == Memory()
+    assert replayed(venue.read(ME, BLOCK)).pools[0].account.held
 
 
 def test_an_account_without_positions_needs_no_events(state: PanopticState) -> None:
@@ -155,7 +178,7 @@ def test_an_account_without_positions_needs_no_events(state: PanopticState) -> N
     def nothing(call: Call, answer: Answer) -> Answer:
         return Answer(True, bytes(32)) if call.label == "panoptic.positionsHash" else answer
 
-    found = replayed(Panoptic(DEPLOYMENT, Told()).read(ME, BLOCK), nothing)
+    found = replayed(Panoptic(DEPLOYMENT).read(ME, BLOCK), nothing)
     margin = found.pools[0].margin
     assert found.pools[0].account.held == () != state.pools[0].account.held
     assert not margin.is_liquidatable(margin.prices, margin.at_s)
@@ -163,7 +186,7 @@ def test_an_account_without_positions_needs_no_events(state: PanopticState) -> N
 
 
 def test_contracts_that_name_each_other_are_believed() -> None:
-    tokens = replayed(Panoptic(DEPLOYMENT, told()).identify())
+    tokens = replayed(Panoptic(DEPLOYMENT).identify())
     assert [token.symbol for token in tokens] == ["USDC", "WETH"]
 
 
@@ -184,7 +207,7 @@ def test_a_contract_that_names_another_is_refused(label: str, word: str) -> None
         return Answer(True, bytes(12) + b"\x11" * 20) if call.label == label else answer
 
     with pytest.raises(ContractMismatch, match=word):
-        replayed(Panoptic(DEPLOYMENT, told()).identify(), another)
+        replayed(Panoptic(DEPLOYMENT).identify(), another)
 
 
 def test_an_engine_that_does_not_answer_like_one_is_refused() -> None:
@@ -192,7 +215,7 @@ def test_an_engine_that_does_not_answer_like_one_is_refused() -> None:
         return Answer(True, b"") if call.label == "panoptic.SELLER_COLLATERAL_RATIO" else answer
 
     with pytest.raises(ContractMismatch, match="risk engine"):
-        replayed(Panoptic(DEPLOYMENT, told()).identify(), silent)
+        replayed(Panoptic(DEPLOYMENT).identify(), silent)
 
 
 def test_the_account_counts_every_delta_once(state: PanopticState) -> None:
@@ -248,7 +271,7 @@ def test_the_stressed_account_is_the_margin_account(state: PanopticState) -> Non
 
 def test_a_trade_mints_a_loan_that_is_swapped(state: PanopticState) -> None:
     pool = state.pools[0]
-    offer, venue = pool.offer, Panoptic(DEPLOYMENT, told())
+    offer, venue = pool.offer, Panoptic(DEPLOYMENT)
     assert offer.max_buy_wad > WAD // 100 and offer.max_sell_wad > WAD // 100
     for size, limit in ((-WAD // 100, 1), (WAD // 100, 10**6 * WAD)):
         order = venue.write(state, Trade("panoptic", offer.market, size, limit), ME, LATER_S)
@@ -265,7 +288,7 @@ def test_a_trade_mints_a_loan_that_is_swapped(state: PanopticState) -> None:
 
 
 def test_a_reduction_burns_all_and_mints_what_stays(state: PanopticState) -> None:
-    venue, key = Panoptic(DEPLOYMENT, told()), state.positions[0].key
+    venue, key = Panoptic(DEPLOYMENT), state.positions[0].key
     size = state.positions[0].size_wad
     half = venue.write(state, Reduce("panoptic", key, size // 4, 10**6 * WAD), ME, LATER_S)
     ids, final, sizes, limits, *_ = _arguments(half.calls[0])
@@ -279,7 +302,7 @@ def test_a_reduction_burns_all_and_mints_what_stays(state: PanopticState) -> Non
 
 
 def test_collateral_goes_in_and_out_of_the_vault_of_its_token(state: PanopticState) -> None:
-    venue, key = Panoptic(DEPLOYMENT, told()), state.margins[0].key
+    venue, key = Panoptic(DEPLOYMENT), state.margins[0].key
     paid = venue.write(state, AddCollateral("panoptic", key, 5 * WAD), ME, LATER_S)
     assert [call.label for call in paid.calls] == ["erc20.approve", "panoptic.deposit"]
     assert {call.target for call in paid.calls} == {POOL.quote_token, POOL.collateral1}
@@ -293,7 +316,7 @@ def test_collateral_goes_in_and_out_of_the_vault_of_its_token(state: PanopticSta
 
 
 def test_what_the_venue_does_not_have_is_said(state: PanopticState) -> None:
-    venue = Panoptic(DEPLOYMENT, told())
+    venue = Panoptic(DEPLOYMENT)
     for action in (
         Trade("panoptic", state.pools[0].view.denomination.market[:-1], WAD, WAD),  # type: ignore[arg-type]
         Reduce("panoptic", "panoptic:none", 1, 1),

@@ -16,6 +16,7 @@ from agent.values.fixed import Q96, WAD, mul_div_down, mul_div_trunc, rescale_do
 from agent.venues.curie.margin import PPM, Collateral, CurieMargin, Leg, frozen
 from agent.venues.curie.offer import Bounds, CurieOffer
 from agent.venues.curie.shock import ShockedAccount
+from agent.venues.manifest import Stage
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +93,11 @@ class CurieState:
     @property
     def venue(self) -> str:
         return "curie"
+
+    @property
+    def stage(self) -> Stage:
+        """Nothing new where every market is paused or closed."""
+        return Stage.OPEN if any(market.is_open for market in self.markets) else Stage.CLOSE_ONLY
 
     @property
     def quotes(self) -> tuple[Quote, ...]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from agent.market.intent import Action, Order
 from agent.values.address import Address
 from agent.values.amount import Token
 from agent.values.block import Block
 from agent.values.call import Reading
+from agent.venues.ability import Ability
 from agent.venues.deployments import LyraDeployment
 from agent.venues.lyra import identity, reader, writer
 from agent.venues.lyra.state import LyraState
@@ -20,6 +22,14 @@ class Lyra:
     """One option market, as a venue."""
 
     deployment: LyraDeployment
+
+    ability: ClassVar[Ability] = Ability(
+        reads="options, long and short",
+        margin="per short, in quote or the asset",
+        flip_exact=True,
+        writes=("closes", "collateral"),
+        bytecode="npm: @lyrafinance/protocol 0.1.3-alpha",
+    )
 
     @property
     def name(self) -> str:

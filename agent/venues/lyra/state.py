@@ -20,6 +20,7 @@ from agent.venues.lyra.board import Board
 from agent.venues.lyra.margin import CollateralTerms, OptionType, Penalty, ShortOption
 from agent.venues.lyra.premium import curve, premiums
 from agent.venues.lyra.shock import ExpiredOption, LongOption, Premium, ShockedShort
+from agent.venues.manifest import Stage
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +110,11 @@ class LyraState:
     @property
     def venue(self) -> str:
         return "lyra"
+
+    @property
+    def stage(self) -> Stage:
+        """Nothing new while the market is paused."""
+        return Stage.OPEN if not self.standing.is_paused else Stage.CLOSE_ONLY
 
     @property
     def quotes(self) -> tuple[Quote, ...]:

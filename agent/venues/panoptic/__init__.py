@@ -2,26 +2,36 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import ClassVar
 
 from agent.market.intent import Action, Order
 from agent.values.address import Address
 from agent.values.amount import Token
 from agent.values.block import Block
 from agent.values.call import Reading
+from agent.venues.ability import Ability
 from agent.venues.deployments import PanopticDeployment
 from agent.venues.panoptic import identity, reader, writer
-from agent.venues.panoptic.ledger import Ledger
+from agent.venues.panoptic.ledger import Memory
 from agent.venues.panoptic.state import PanopticState
 from agent.venues.venue import Settlement, Stage
 
 
 @dataclass(frozen=True, slots=True)
 class Panoptic:
-    """One deployment with its configured pools. ``ledger`` tells which positions an account has."""
+    """One deployment with its configured pools. ``memory`` saves asking for old events twice."""
 
     deployment: PanopticDeployment
-    ledger: Ledger
+    memory: Memory = field(default_factory=Memory, compare=False, repr=False)
+
+    ability: ClassVar[Ability] = Ability(
+        reads="options, loans, credits, both collaterals with interest, premia",
+        margin="both tokens at the oracle's four ticks, with premia, interest and utilisation",
+        flip_exact=True,
+        writes=("trades", "collateral", "closes"),
+        bytecode="compiled: panoptic-labs/panoptic-v2-core, out of tree",
+    )
 
     @property
     def name(self) -> str:
@@ -40,10 +50,10 @@ class Panoptic:
         return identity.identify(self.deployment)
 
     def read(self, account: Address, block: Block) -> Reading[PanopticState]:
-        """The account in three rounds. Raises ReadReverted, DecodeMismatch, ContractMismatch or
+        """The account in four rounds. Raises ReadReverted, DecodeMismatch, ContractMismatch or
         HistoryIncomplete.
         """
-        return reader.read(self.deployment, self.ledger, account, block)
+        return reader.read(self.deployment, self.memory, account, block)
 
     def write(self, state: PanopticState, action: Action, account: Address, deadline_s: int) -> Order:
         """The action as calls and checks. Raises VenueUnknown or PlanInfeasible."""

@@ -7,80 +7,94 @@ wrong list is refused, however it came about.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, cast
+from typing import cast
 
 from agent.chain.abi import load
-from agent.chain.rpc import Rpc
+from agent.chain.history import Record
 from agent.values.address import Address
 from agent.values.block import Block
-from agent.values.log import Filter, Log
+from agent.values.call import Past
 from agent.venues.deployments import PanopticPool
 
 PANOPTIC = load("panoptic")
 MINTED, BURNT = "OptionMinted", "OptionBurnt"
-FINAL_BLOCKS = 64  # older events are not asked for again
-CHUNK_BLOCKS = 10_000
-
-
-class Ledger(Protocol):
-    """Tells the ids of an account's positions in a pool, as of a block. It is not believed."""
-
-    def held(self, pool: PanopticPool, account: Address, block: Block) -> tuple[int, ...]: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Told:
-    """A list that somebody gives: by pool and account."""
-
-    ids: Mapping[tuple[str, str], tuple[int, ...]] = field(default_factory=dict)
-
-    def held(self, pool: PanopticPool, account: Address, block: Block) -> tuple[int, ...]:
-        """What was told of them, whatever the block."""
-        del block
-        return self.ids.get((pool.address, account), ())
+LABEL = "panoptic.events"
+FINAL_BLOCKS = 64  # events deeper than that are not asked for again
+CHUNK_BLOCKS = 10_000  # of one question: many nodes answer no more
 
 
 @dataclass
-class EventLedger:
-    """Rebuilds the lists from the node's events, and remembers those of blocks that are long past."""
-
-    rpc: Rpc
-    _known: dict[tuple[str, str], tuple[int, tuple[int, ...]]] = field(default_factory=dict)
-
-    def held(self, pool: PanopticPool, account: Address, block: Block) -> tuple[int, ...]:
-        """Raises what `Rpc.logs` raises."""
-        key = (pool.address, account)
-        since, ids = self._known.get(key, (pool.first_block, ()))
-        final = block.number - FINAL_BLOCKS
-        wanted = events(Address(pool.address), account)
-        while since <= final:
-            last = min(since + CHUNK_BLOCKS - 1, final)
-            ids, since = replay(ids, self.rpc.logs(wanted, since, last)), last + 1
-            self._known[key] = (since, ids)
-        return replay(ids, self.rpc.logs(wanted, since, block.number)) if since <= block.number else ids
-
-
-def events(pool: Address, account: Address) -> Filter:
-    """The events in which an account's positions begin and end. A forced exercise and a liquidation burn with
-    the same event as the holder's own burning.
+class Memory:
+    """What is known of accounts for good: by pool and account, the block up to which, and the positions then.
+    It saves questions and decides nothing: whatever it says is proved by the hash each time.
     """
-    topics = tuple(bytes.fromhex(PANOPTIC.events[name].topic[2:]) for name in (MINTED, BURNT))
-    return Filter((pool,), (topics, (bytes(12) + bytes.fromhex(account[2:]),)))
+
+    known: dict[tuple[str, str], tuple[int, tuple[int, ...]]] = field(default_factory=dict)
+
+    def start(self, pool: PanopticPool, account: Address, block: Block) -> tuple[int, tuple[int, ...]]:
+        """From which block on to ask, and what was held before it."""
+        nothing = (pool.first_block, ())
+        since, ids = self.known.get((pool.address, account), nothing)
+        return (since, ids) if since <= block.number else nothing
+
+    def forget(self, pool: PanopticPool, account: Address) -> None:
+        """After a list that was not the pool's: the next reading asks for everything again."""
+        self.known.pop((pool.address, account), None)
+
+    def keep(self, pool: PanopticPool, account: Address, since: int, ids: tuple[int, ...]) -> None:
+        """Before block ``since`` the account held these."""
+        self.known[(pool.address, account)] = (since, ids)
 
 
-def replay(ids: Iterable[int], logs: Sequence[Log]) -> tuple[int, ...]:
+def questions(pool: PanopticPool, account: Address, block: Block, memory: Memory) -> tuple[Past, ...]:
+    """The account's events that are not known yet: those that are deep first, in stretches, then the newest.
+
+    A forced exercise and a liquidation burn with the same event as the holder's own burning.
+    """
+    since, _ = memory.start(pool, account, block)
+    bounds = list(range(since, block.number - FINAL_BLOCKS, CHUNK_BLOCKS))
+    deep = max(since, block.number - FINAL_BLOCKS)
+    ends = [*bounds[1:], deep][: len(bounds)]
+    kinds = tuple(bytes.fromhex(PANOPTIC.events[name].topic[2:]) for name in (MINTED, BURNT))
+    topics = (kinds, (bytes(12) + bytes.fromhex(account[2:]),))
+    target = Address(pool.address)
+    old = [
+        Past(target, b"", label=LABEL, topics=topics, first=first, last=end - 1)
+        for first, end in zip(bounds, ends, strict=True)
+    ]
+    return (*old, Past(target, b"", label=LABEL, topics=topics, first=deep))
+
+
+def held(
+    pool: PanopticPool,
+    account: Address,
+    block: Block,
+    memory: Memory,
+    answers: Sequence[Sequence[Record]],
+) -> tuple[int, ...]:
+    """The positions after these events, of which all but the last lot are for good."""
+    _, ids = memory.start(pool, account, block)
+    *old, newest = answers
+    for lot in old:
+        ids = replay(ids, lot)
+    if old:
+        memory.keep(pool, account, block.number - FINAL_BLOCKS, ids)
+    return replay(ids, newest)
+
+
+def replay(ids: Iterable[int], records: Sequence[Record]) -> tuple[int, ...]:
     """The positions after these events, in the order in which they were minted. Pure."""
-    held = dict.fromkeys(ids)
-    for log in logs:
-        topics = ["0x" + topic.hex() for topic in log.topics]
-        event = PANOPTIC.event_of(topics)
+    kept = dict.fromkeys(ids)
+    for topics, data in records:
+        words = ["0x" + topic.hex() for topic in topics]
+        event = PANOPTIC.event_of(words)
         if event is None or event.name not in (MINTED, BURNT):
             continue
-        number = cast(int, event.decode(topics, log.data, log.address)["tokenId"])
+        number = cast(int, event.decode(words, data)["tokenId"])
         if event.name == MINTED:
-            held[number] = None
+            kept[number] = None
         else:
-            held.pop(number, None)
-    return tuple(held)
+            kept.pop(number, None)
+    return tuple(kept)

@@ -1,9 +1,8 @@
-"""Which calls read an account in Panoptic's pools, and how their answers become its state: three rounds of
-them.
+"""Which calls read an account in Panoptic's pools, and how their answers become its state: four rounds.
 
-First the pools, their vaults and rules, and the hash of the account's positions; then, with the list that the
-ledger tells and the hash proves, the positions and their premia, and the Uniswap pools' bitmaps; then the
-ticks.
+First the pools, their vaults and rules, and the hash of the account's positions; then the events that tell
+which positions those are; then, with the list that the hash proves, the positions and their premia, and the
+Uniswap pools' bitmaps; then the ticks.
 """
 
 from __future__ import annotations
@@ -14,18 +13,19 @@ from typing import cast
 from eth_utils.crypto import keccak
 
 from agent.chain.abi import Function, load
+from agent.chain.history import unpack
 from agent.chain.question import Question, Reply, ask
 from agent.errors import ContractMismatch, HistoryIncomplete
 from agent.pricing.pool import Pool, ticks_in, words_between
 from agent.values.address import Address, MarketId
 from agent.values.amount import Token
 from agent.values.block import Block
-from agent.values.call import Call, Reading, Slot
+from agent.values.call import Answer, Call, Reading, Slot
 from agent.venues.deployments import PanopticDeployment, PanopticPool
 from agent.venues.panoptic import pair
 from agent.venues.panoptic.account import Account, held_of
 from agent.venues.panoptic.denomination import Denomination
-from agent.venues.panoptic.ledger import PANOPTIC, Ledger
+from agent.venues.panoptic.ledger import PANOPTIC, Memory, held, questions
 from agent.venues.panoptic.oracle import Tuning
 from agent.venues.panoptic.oracle import decode as decode_oracle
 from agent.venues.panoptic.requirement import Ratios
@@ -87,15 +87,15 @@ class Word(Question):
 
 
 def read(
-    panoptic: PanopticDeployment, ledger: Ledger, account: Address, block: Block
+    panoptic: PanopticDeployment, memory: Memory, account: Address, block: Block
 ) -> Reading[PanopticState]:
     """The account at ``block``. Raises ReadReverted, DecodeMismatch, ContractMismatch, or HistoryIncomplete
-    when the ledger's list is not the one the pool has the hash of.
+    when the events' list is not the one the pool has the hash of.
     """
     first = yield from ask(
         {key: question for pool in panoptic.pools for key, question in _first(pool, account).items()}
     )
-    lists = {pool.address: _list(pool, ledger, account, block, first) for pool in panoptic.pools}
+    lists = yield from _lists(panoptic, memory, account, block, first)
     asked: dict[Key, Question] = {}
     for pool in panoptic.pools:
         asked |= _bitmaps(pool, first)
@@ -192,22 +192,38 @@ def _slot_of(account: Address) -> int:
     return int.from_bytes(keccak(key), "big")
 
 
-def _list(
-    pool: PanopticPool, ledger: Ledger, account: Address, block: Block, first: Replies
-) -> tuple[int, ...]:
-    """The account's positions, proved by the hash that the pool has stored at this block."""
-    stored = first[("hash", pool.address, "")].integer
-    if stored == 0:
-        return ()
-    ids = ledger.held(pool, account, block)
-    if positions_hash(ids) != stored:
-        raise HistoryIncomplete(
-            target=pool.address,
-            account=account,
-            block=block.number,
-            reason=f"{len(ids)} positions are told, and {stored >> 248} legs stored have another hash",
-        )
-    return ids
+def _lists(
+    panoptic: PanopticDeployment, memory: Memory, account: Address, block: Block, first: Replies
+) -> Reading[dict[str, tuple[int, ...]]]:
+    """The account's positions by pool, each list proved by the hash its pool has stored at this block."""
+    stored = {pool.address: first[("hash", pool.address, "")].integer for pool in panoptic.pools}
+    asked = {
+        pool.address: questions(pool, account, block, memory)
+        for pool in panoptic.pools
+        if stored[pool.address]
+    }
+    calls = tuple(call for batch in asked.values() for call in batch)
+    answers: tuple[Answer, ...] = ()
+    if calls:
+        answers = yield calls
+    told = [unpack(answer.data, call.target) for call, answer in zip(calls, answers, strict=True)]
+    lists: dict[str, tuple[int, ...]] = {pool.address: () for pool in panoptic.pools}
+    for pool in panoptic.pools:
+        count = len(asked.get(pool.address, ()))
+        if count == 0:
+            continue
+        own, told = told[:count], told[count:]
+        ids = held(pool, account, block, memory, own)
+        if positions_hash(ids) != stored[pool.address]:
+            memory.forget(pool, account)
+            raise HistoryIncomplete(
+                target=pool.address,
+                account=account,
+                block=block.number,
+                reason=f"{len(ids)} positions are told, and another hash is stored",
+            )
+        lists[pool.address] = ids
+    return lists
 
 
 def _bitmaps(pool: PanopticPool, first: Replies) -> dict[Key, Question]:
