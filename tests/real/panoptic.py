@@ -24,14 +24,18 @@ WORLDS = (
 )
 
 
-def judged(toolchain: Toolchain, seed: int, accounts: int, transactions: int) -> Tally:
-    """All worlds in turn; ``accounts`` and ``transactions`` (accounts liquidated for real) are over all of
-    them.
+def judged(
+    toolchain: Toolchain, seed: int, accounts: int, transactions: int, only: int | None = None
+) -> Tally:
+    """All worlds in turn, or one; ``accounts`` and ``transactions`` (accounts brought to their flip) over all
+    of them.
     """
     total = Tally()
-    for number, (is_first, decimals, cross_buffer, lent_bps) in enumerate(WORLDS):
+    chosen = range(len(WORLDS)) if only is None else (only,)
+    for number in chosen:
+        is_first, decimals, cross_buffer, lent_bps = WORLDS[number]
         tally = Tally()
-        share = accounts // len(WORLDS) + (number < accounts % len(WORLDS))
+        share = accounts // len(chosen) + (number < accounts % len(chosen))
         depth = 10**22 if decimals == 18 else 10**19
         with world(
             toolchain,
@@ -49,7 +53,7 @@ def judged(toolchain: Toolchain, seed: int, accounts: int, transactions: int) ->
                 crowd.crowd_out(number % 2, 100_000, lent_bps)
             people = prepared(one, crowd, share)
             states = by_view(one, crowd, people, tally)
-            by_transaction(one, people, states, -(-transactions // len(WORLDS)), tally)
+            by_transaction(one, people, states, -(-transactions // len(chosen)), tally)
         total = total + tally
     return total
 
