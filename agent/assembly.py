@@ -37,6 +37,7 @@ from agent.values.block import Block
 from agent.venues.curie import Curie
 from agent.venues.deployments import Deployment, load
 from agent.venues.lyra import Lyra
+from agent.venues.panoptic import Panoptic
 from agent.venues.synthetix import Synthetix
 from agent.venues.uniswap import Uniswap
 from agent.venues.venue import Venue
@@ -82,6 +83,8 @@ def venues_of(deployment: Deployment) -> tuple[Venue[VenueState], ...]:
         found.append(Uniswap(deployment.uniswap))
     if deployment.synthetix is not None:
         found.append(Synthetix(deployment.synthetix))
+    if deployment.panoptic is not None:
+        found.append(Panoptic(deployment.panoptic))
     if not found:
         raise ConfigInvalid(key="chain.deployment", value=None, reason="it names no venue")
     # Each venue is given back only the state it returned itself (``cycle.writers`` pairs them by name).
@@ -95,6 +98,8 @@ def asset_tokens_of(deployment: Deployment) -> dict[Address, str]:
         tokens[Address(deployment.lyra.base_token)] = deployment.lyra.asset
     if deployment.uniswap is not None:
         tokens |= {Address(pool.asset_token): pool.asset for pool in deployment.uniswap.pools}
+    if deployment.panoptic is not None:
+        tokens |= {Address(pool.asset_token): pool.asset for pool in deployment.panoptic.pools}
     return tokens
 
 

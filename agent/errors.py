@@ -14,6 +14,7 @@
     |   |-- SignerUnavailable   the signer did not answer
     |   |-- HeadStale           the newest block is too old to decide on
     |   |-- ReadUnpinned        the block to read at is no longer known to the node
+    |   |-- HistoryIncomplete   the events told do not add up to what the chain has stored
     |   `-- ReadReverted        a contract refuses to answer at this block
     |-- Refused         drop the plan; the next head decides
     |   |-- SimulationReverted  the batch would revert
@@ -200,6 +201,13 @@ class ReadReverted(Transient):
 class ReadUnpinned(Transient):
     template = "The node no longer knows block {block} ({reason}), so nothing can be read at it."
     fix = "The next head will be read instead; if this repeats, use a node that keeps recent state."
+
+
+class HistoryIncomplete(Transient):
+    template = (
+        "What {target} has stored of {account} at block {block} is not what its events add up to: {reason}."
+    )
+    fix = "Nothing is judged on it; let the node serve all events since the deployment file's first block."
 
 
 # --- refused ---------------------------------------------------------------------------------------

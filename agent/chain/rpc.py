@@ -10,14 +10,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from agent.chain import shape
+from agent.chain import history, shape
 from agent.chain.error_table import is_unpinned, revert_data
 from agent.chain.transport import Json, Transport
 from agent.chain.wire import Errand, Line, Params, Request, RpcCall, RpcResult, T, Wire, single
 from agent.errors import ReadUnpinned, RpcRejected
 from agent.values.address import Address, BlockHash, ChainId, TxHash
 from agent.values.block import Block
-from agent.values.call import Answer, Call, Code, Codes, Slot
+from agent.values.call import Answer, Call, Code, Codes, Past, Slot
 from agent.values.log import Filter, Log
 
 Tag = str  # "latest", "pending", "safe", "finalized", "earliest"
@@ -225,6 +225,8 @@ class Rpc:
 
 def answer_of(result: RpcResult, at: At) -> Answer:
     """What a read brought; a revert is an answer. Raises ReadUnpinned, RpcRejected or DecodeMismatch."""
+    if result.error is None and isinstance(result.value, list):
+        return Answer(ok=True, data=history.pack(result.value))
     if result.error is None:
         data = shape.hex_bytes(result.value, "eth_call") if result.data is None else result.data
         return Answer(ok=True, data=data)
@@ -247,6 +249,8 @@ def read_call(call: Call, at: At) -> RpcCall:
         return "eth_call", ({"data": "0x" + call.data.hex()}, block_param(at))
     if isinstance(call, Code):
         return "eth_getCode", (call.target, block_param(at))
+    if isinstance(call, Past):
+        return history.asked(call, at)
     if isinstance(call, Slot):
         return "eth_getStorageAt", (call.target, "0x" + call.data.hex(), block_param(at))
     return "eth_call", call_params(call, at)

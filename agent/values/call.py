@@ -46,6 +46,17 @@ class Codes(Slot):
 
 
 @dataclass(frozen=True, slots=True)
+class Past(Slot):
+    """The target's events from block ``first`` on, up to the block that is read or to ``last``. ``topics``:
+    at each place any of those named there, none: any. ``agent.chain.history`` reads the answer.
+    """
+
+    topics: tuple[tuple[bytes, ...], ...] = field(default=(), kw_only=True)
+    first: int = field(default=0, kw_only=True)
+    last: int | None = field(default=None, kw_only=True)
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """What came back: ``ok`` is False when the call reverted, ``data`` then holds the revert data."""
 

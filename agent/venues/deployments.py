@@ -102,6 +102,29 @@ class SynthetixDeployment(_Record):
     collaterals: tuple[SynthetixCollateral, ...] = ()
 
 
+class PanopticPool(_Record):
+    """A Panoptic v2 pool over a Uniswap v3 pool of the asset's token against the quote token, in either
+    order. ``first_block``: before it there are no events of the pool.
+    """
+
+    address: AddressField
+    collateral0: AddressField
+    collateral1: AddressField
+    risk_engine: AddressField
+    uniswap_pool: AddressField
+    asset: str
+    asset_token: AddressField
+    quote_token: AddressField
+    first_block: int = 0
+
+
+class PanopticDeployment(_Record):
+    """Panoptic v2."""
+
+    position_manager: AddressField  # SemiFungiblePositionManagerV3
+    pools: tuple[PanopticPool, ...]
+
+
 class Deployment(_Record):
     """One chain. A venue that is absent is not used.
 
@@ -115,6 +138,7 @@ class Deployment(_Record):
     lyra: LyraDeployment | None = None
     uniswap: UniswapDeployment | None = None
     synthetix: SynthetixDeployment | None = None
+    panoptic: PanopticDeployment | None = None
     manifests: Mapping[str, Manifest] = {}
 
     @property
