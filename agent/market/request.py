@@ -15,6 +15,7 @@ from typing import Protocol, runtime_checkable
 from agent.errors import RequestContradicted
 from agent.market.intent import Order
 from agent.market.offer import Offer
+from agent.market.snapshot import Snapshot
 from agent.values.address import Address, MarketId, TxHash
 from agent.values.block import Block
 from agent.values.call import Reading
@@ -49,7 +50,8 @@ class Request:
 
     ``key`` is the venue's own name of the order. ``price_wad``: the worst average price it may fill at.
     ``filled_wad`` and ``fill_price_wad``: what happened of it so far, and at which average. ``cancel_at_s``:
-    from when on we may take it back. ``collateral_wad``: the margin that travels with it.
+    from when on we may take it back. ``collateral_wad``: the margin that travels with it (< 0: comes out) to
+    the account ``margin_key``; ``size_wad`` is 0 where nothing else is asked for.
     ``block_number`` and ``tx_hash``: of its birth; 0 and empty where only the venue's storage told of it.
     """
 
@@ -66,6 +68,7 @@ class Request:
     filled_wad: int = 0
     fill_price_wad: int = 0
     reason: str = ""
+    margin_key: str = ""  # MarginAccount.key
     block_number: int = 0
     tx_hash: TxHash | None = None
 
@@ -214,3 +217,12 @@ class KeeperVenue(Protocol):
     def take_back(self, request: Request) -> Order:
         """The call that cancels it. Pure."""
         ...
+
+
+def open_requests(snapshot: Snapshot) -> tuple[Request, ...]:
+    """Every request that may still change the book, as the venues store them and as of the block's time."""
+    found: list[Request] = []
+    for state in snapshot.venues:
+        if isinstance(state, RequestingState):
+            found += [request.at(snapshot.block.timestamp_s) for request in state.requests]
+    return tuple(request for request in found if request.is_open)
