@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 
 from rich.console import Group
 from rich.text import Text
@@ -12,6 +13,7 @@ from agent.cli.grid import Grid
 from agent.market.instrument import LiquidityRange
 from agent.market.intent import AddCollateral, RemoveCollateral, Step, TakeBack, Trade
 from agent.market.position import Position
+from agent.market.request import Request
 from agent.market.snapshot import Snapshot
 from agent.planning.plan import Plan
 from agent.risk.assessment import Assessment
@@ -109,6 +111,18 @@ def naked_lines(plan: Plan) -> list[str]:
     worst, most = plan.naked_usd_s, plan.naked_limit_usd_s
     lines.append(f"worst-case naked exposure: {worst:,} USD x s, limit {most:,} USD x s")
     return lines
+
+
+def requests_table(requests: Sequence[Request]) -> Grid:
+    """What keepers are asked for, one a row."""
+    grid = Grid(
+        "request", "market", "size", "filled", "phase", "may be taken back at", expendable=("request",)
+    )
+    for one in requests:
+        at = datetime.fromtimestamp(one.cancel_at_s, UTC).strftime("%Y-%m-%d %H:%M:%S")
+        sizes = (number(to_float(one.size_wad), 4), number(to_float(one.filled_wad), 4))
+        grid.add(one.key, one.market, *sizes, one.phase.value, at)
+    return grid
 
 
 def pairs_table(pairs: Iterable[tuple[str, object]]) -> Grid:

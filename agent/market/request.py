@@ -19,6 +19,7 @@ from agent.market.snapshot import Snapshot
 from agent.values.address import Address, MarketId, TxHash
 from agent.values.block import Block
 from agent.values.call import Reading
+from agent.values.check import INT256_MAX
 from agent.values.fixed import mul_div_down
 from agent.values.log import Filter, Log
 
@@ -78,6 +79,11 @@ class Request:
         return self.phase in OPEN
 
     @property
+    def price_bounds_wad(self) -> tuple[int, int]:
+        """The lowest and the highest average price it may be filled at."""
+        return (0, self.price_wad) if self.size_wad > 0 else (self.price_wad, INT256_MAX)
+
+    @property
     def rest_wad(self) -> int:
         """What was not filled of it, signed."""
         return self.size_wad - self.filled_wad
@@ -93,8 +99,8 @@ class Request:
             raise self._contradicted(f"it is {self.phase.value} and was to become {phase.value}")
         if phase is Phase.CANCELLED and self.filled_wad:
             raise self._contradicted("it is cancelled whole, and was filled in part before")
-        if phase is Phase.EXECUTED and self.rest_wad:
-            raise self._contradicted(f"it is executed, and {self.rest_wad} of it is not filled")
+        if phase is Phase.EXECUTED and not self.filled_wad and self.size_wad:
+            raise self._contradicted("it is executed, and nothing of it is filled")
         if phase is Phase.PARTLY and not (self.filled_wad and self.rest_wad):
             raise self._contradicted(f"it is filled in part, with {self.filled_wad} of {self.size_wad}")
         return replace(self, phase=phase, reason=reason or self.reason)
@@ -110,10 +116,17 @@ class Request:
         paid = abs(self.filled_wad) * self.fill_price_wad + abs(size_wad) * price_wad
         return replace(self, filled_wad=after_wad, fill_price_wad=mul_div_down(paid, 1, abs(after_wad)))
 
-    def executed(self, price_wad: int) -> Request:
-        """All that was left of it is filled at ``price_wad``. Raises RequestContradicted."""
-        done = self.filled(self.rest_wad, price_wad) if self.rest_wad else self
-        return done.to(Phase.EXECUTED)
+    def executed(self, price_wad: int, size_wad: int | None = None) -> Request:
+        """All that was left of it is filled at ``price_wad``. ``size_wad``: what was filled of the asset in
+        all, where the venue counts orders in quote, so that it depends on the price. Raises
+        RequestContradicted.
+        """
+        if size_wad is None:
+            done = self.filled(self.rest_wad, price_wad) if self.rest_wad else self
+            return done.to(Phase.EXECUTED)
+        if size_wad * self.size_wad <= 0:
+            raise self._contradicted(f"{size_wad} of {self.size_wad} is filled")
+        return replace(self, filled_wad=size_wad, fill_price_wad=price_wad).to(Phase.EXECUTED)
 
     def ended(self, reason: str) -> Request:
         """It will not be filled any further: PARTLY or CANCELLED. Raises RequestContradicted."""

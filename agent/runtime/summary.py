@@ -253,6 +253,7 @@ def request_json(request: Request) -> Json:
         "size": plain(request.size_wad),
         "price": plain(request.price_wad),
         "collateral": plain(request.collateral_wad),
+        "margin_key": request.margin_key,
         "requested_at_s": request.requested_at_s,
         "cancel_at_s": request.cancel_at_s,
         "phase": request.phase.value,
