@@ -20,12 +20,16 @@ from agent.runtime.aftermath import Aftermath, Recorder, look_back
 from agent.runtime.docket import Docket, Turn
 from agent.runtime.see import Eye
 from agent.runtime.summary import Json, assessment_json, plan_json, snapshot_json
+from agent.tx.attempt import Stage
 from agent.tx.executor import Hedge, Intent, find_intent
 from agent.tx.sender import Sender, Sent
 from agent.tx.simulation import Simulated, Simulator
 from agent.values.address import Address
 from agent.values.block import Block
 from agent.venues.venue import Venue
+
+
+MOVING = frozenset({Stage.INCLUDED, Stage.REORGED})  # outcomes by which positions change
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +82,8 @@ def cycle(desk: Desk, block: Block) -> Pass:
     """
     aftermath = look_back(desk.eye, desk.account, desk.sender, desk.recorder, block)
     snapshot = desk.eye.see(desk.account, block)
-    turns = _turns(desk, snapshot, is_quiet=not aftermath)
+    is_quiet = not any(after.outcome.stage in MOVING for after in aftermath)
+    turns = _turns(desk, snapshot, is_quiet=is_quiet)
     pending = desk.docket.pending(desk.eye.venues, snapshot, desk.policy)
     naked = exposures(pending.requests, snapshot, desk.policy)
     assessment = assess(snapshot, desk.bounds)

@@ -67,7 +67,7 @@ class Docket:
     def __init__(self) -> None:
         self._told: dict[tuple[str, str], tuple[Request, int]] = {}  # as last told, and at which block
         self._streaks: dict[MarketId, _Streak] = {}
-        self._sizes: dict[MarketId, int] = {}
+        self._sizes: dict[MarketId, int] | None = None
         self._stamps: dict[str, int] = {}
         self._since: int | None = None  # from where on births have not been looked for
         self._expected = 0  # up to which block births may still come
@@ -110,7 +110,9 @@ class Docket:
         self._expected = block.number + DEPTH
 
     def pending(self, venues: Sequence[object], snapshot: Snapshot, policy: Policy) -> Pending:
-        """What the planner has to know. ``venues``: of the eye."""
+        """What the planner has to know. ``venues``: of the eye. A market rests while one of its requests waits
+        to be taken back: what it was asked for is planned elsewhere.
+        """
         takers = {venue.name: venue for venue in _keepers(venues)}
         now_s, number = snapshot.block.timestamp_s, snapshot.block.number
         found = open_requests(snapshot)
@@ -118,13 +120,16 @@ class Docket:
         return Pending(
             tuple(request for request in found if request not in due),
             tuple((request, takers[request.venue].take_back(request)) for request in due),
-            frozenset(
-                market
-                for market, streak in self._streaks.items()
-                if len(streak.keys) >= policy.keeper_failures
-                and number < streak.block + policy.keeper_rest_blocks
-            ),
+            frozenset(self._resting(number, policy)) | {request.market for request in due},
         )
+
+    def _resting(self, number: int, policy: Policy) -> list[MarketId]:
+        return [
+            market
+            for market, streak in self._streaks.items()
+            if len(streak.keys) >= policy.keeper_failures
+            and number < streak.block + policy.keeper_rest_blocks
+        ]
 
     def look(
         self,
@@ -207,7 +212,7 @@ class Docket:
                 if other.is_gone or known is None:  # born since: it may not all be of this interval
                     return tuple(found)
                 fills_wad += other.request.filled_wad - known[0].filled_wad
-        if is_quiet and self._sizes:
+        if is_quiet and self._sizes is not None:
             changed_wad = _sizes(snapshot).get(request.market, 0) - self._sizes.get(request.market, 0)
             slack = abs(fills_wad) // DUST + 1
             bounds = (fills_wad - slack, fills_wad + slack)

@@ -38,6 +38,8 @@ contract KeeperMarket {
     mapping(bytes32 key => Order) public orders;
     mapping(address account => bytes32[]) private open;
     uint256 private count;
+    /// @notice Orders cannot be taken back, whatever the wait.
+    bool public locked;
 
     event Requested(bytes32 indexed key, address indexed account, int256 size, uint256 limit);
     event Filled(bytes32 indexed key, address indexed account, int256 size, uint256 price);
@@ -47,6 +49,7 @@ contract KeeperMarket {
     error NotKeeper(address caller);
     error NotYours(bytes32 key);
     error NotYet(uint256 at);
+    error Locked();
     error FeeTooLow(uint256 value);
     error PriceBeyondLimit(uint256 price, uint256 limit);
     error TooMuch(int256 size);
@@ -62,6 +65,10 @@ contract KeeperMarket {
 
     function setPrice(uint256 price_) external onlyKeeper {
         price = price_;
+    }
+
+    function setLocked(bool locked_) external onlyKeeper {
+        locked = locked_;
     }
 
     function deposit(uint256 amount) external {
@@ -116,6 +123,7 @@ contract KeeperMarket {
     function takeBack(bytes32 key) external {
         Order storage order = orders[key];
         if (order.account != msg.sender) revert NotYours(key);
+        if (locked) revert Locked();
         uint256 at = order.requestedAt + wait;
         if (block.timestamp < at) revert NotYet(at);
         _close(key, "taken back");
