@@ -113,6 +113,49 @@ class SynthetixDeployment(_Record):
     collaterals: tuple[SynthetixCollateral, ...] = ()
 
 
+class GmxToken(_Record):
+    """A token that GMX prices. ``decimals`` are GMX's for it (an index token need not be a contract);
+    ``asset`` is our name for what it is worth, empty for a stable one. ``feed`` is a Chainlink feed of it.
+    """
+
+    address: AddressField
+    decimals: int
+    asset: str = ""
+    feed: AddressField | None = None
+
+
+class GmxMarket(_Record):
+    """A market by its market token; ``asset`` is our name for the underlying."""
+
+    address: AddressField
+    asset: str
+
+
+class GmxDeployment(_Record):
+    """GMX v2. Every token of every market must be among ``tokens``.
+
+    Prices come from ``prices_url`` (the signed prices' HTTP service) where there is one, else from the feeds
+    with ``feed_spread_ppm`` to each side. Older than ``max_age_s`` they are refused; where a token has both,
+    they may be at most ``max_deviation_ppm`` apart. ``handler`` executes orders; it is what the router names.
+    """
+
+    data_store: AddressField
+    reader: AddressField
+    exchange_router: AddressField
+    router: AddressField
+    order_vault: AddressField
+    event_emitter: AddressField
+    referral_storage: AddressField
+    order_handler: AddressField
+    tokens: tuple[GmxToken, ...]
+    markets: tuple[GmxMarket, ...]
+    prices_url: str = ""
+    max_age_s: int = 60
+    max_feed_age_s: int = 90_000
+    max_deviation_ppm: int = 20_000
+    feed_spread_ppm: int = 500
+
+
 class Deployment(_Record):
     """One chain. A venue that is absent is not used."""
 
@@ -123,6 +166,7 @@ class Deployment(_Record):
     lyra: LyraDeployment | None = None
     uniswap: UniswapDeployment | None = None
     synthetix: SynthetixDeployment | None = None
+    gmx: GmxDeployment | None = None
 
 
 def load(path: Path) -> Deployment:
