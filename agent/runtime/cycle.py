@@ -28,7 +28,6 @@ from agent.values.address import Address
 from agent.values.block import Block
 from agent.venues.venue import Venue
 
-
 MOVING = frozenset({Stage.INCLUDED, Stage.REORGED})  # outcomes by which positions change
 
 

@@ -110,7 +110,7 @@ class Docket:
         self._expected = block.number + DEPTH
 
     def pending(self, venues: Sequence[object], snapshot: Snapshot, policy: Policy) -> Pending:
-        """What the planner has to know. ``venues``: of the eye. A market rests while one of its requests waits
+        """What the planner has to know. ``venues``: of the eye. A market rests while a request of it is
         to be taken back: what it was asked for is planned elsewhere.
         """
         takers = {venue.name: venue for venue in _keepers(venues)}

@@ -252,9 +252,7 @@ class Late(Firm):
             request_cost_wad=mul_up(FEE_WEI, deal.price_wad),
         )
         requests = tuple(self._stored(key, answer) for key, answer in zip(keys, stored, strict=True))
-        return LateState(
-            self.name, state.quotes, state.positions, state.margins, (late,), requests=requests
-        )
+        return LateState(self.name, state.quotes, state.positions, state.margins, (late,), requests=requests)
 
     def _stored(self, key: bytes, answer: Answer) -> Request:
         _, size, filled, limit, at_s, frozen = words(answer, "address,int256,int256,uint256,uint64,bool")
@@ -265,9 +263,7 @@ class Late(Firm):
 
     def _request(self, key: bytes, size_wad: int, limit_wad: int, at_s: int) -> Request:
         name = "0x" + key.hex()
-        return Request(
-            self.name, name, self.market, ASSET, size_wad, limit_wad, 0, at_s, at_s + self.wait_s
-        )
+        return Request(self.name, name, self.market, ASSET, size_wad, limit_wad, 0, at_s, at_s + self.wait_s)
 
     def write(self, state: State, action: Action, account: Address, deadline_s: int) -> Order:
         if not isinstance(action, Trade):
@@ -304,9 +300,7 @@ class Late(Firm):
                 request = request.executed(price) if is_all else request.filled(size, price)
             elif log.topics[0] in (CLOSED, FROZEN):
                 (reason,) = codec.decode(["string"], log.data)
-                request = (
-                    request.ended(reason) if log.topics[0] == CLOSED else request.frozen(reason)
-                )
+                request = request.ended(reason) if log.topics[0] == CLOSED else request.frozen(reason)
         return request
 
     def inspect(self, requests: Sequence[Request], block: Block) -> Reading[tuple[bool, ...]]:

@@ -45,7 +45,7 @@ def asked(book: World) -> Pass:
     assert sent.sent is not None
     noticed = book.step()
     assert [turn.request.phase for turn in noticed.turns] == [Phase.REQUESTED]
-    assert len(book.keys()) == 1
+    assert len(book.waiting()) == 1
     return noticed
 
 
@@ -54,7 +54,7 @@ def size_of(book: World, key: bytes) -> int:
 
 
 def fill(book: World, share: float = 1.0, price: int = 2000, crooked: bool = HONEST) -> None:
-    (key,) = book.keys()
+    (key,) = book.waiting()
     size_wad = size_of(book, key)
     book.do("execute", key, size_wad if share == 1.0 else int(size_wad * share), price * WAD, crooked)
 
@@ -64,7 +64,9 @@ def test_both_kinds_hedge_the_same_book_and_the_band_holds_without_the_keeper(bo
     plan = book.passes[0].plans[0]
     assert book.sizes() == {"late": 0.0, "firm": pytest.approx(-4)}
     assert book.delta() == pytest.approx(1)  # at the edge of the band, whatever the keeper does
-    assert plan.naked_usd_s == 1 * 2000 * (60 + POLICY.deadline_s)  # until it can be taken back, and that mined
+    assert plan.naked_usd_s == 1 * 2000 * (
+        60 + POLICY.deadline_s
+    )  # until it can be taken back, and that mined
     assert plan.delta_until_wad["ETH"] == WAD and plan.delta_after_wad["ETH"] == 0
     assert [limit.name for limit in first.assessment.limits if limit.kind == "band"] == [
         "net delta ETH",
@@ -101,7 +103,7 @@ def test_a_keeper_that_never_acts_loses_the_hedge_to_another_venue(book: World) 
 def test_a_market_that_cancels_everything_is_left_alone_for_a_while(book: World) -> None:
     asked(book)
     for _ in range(POLICY.keeper_failures):
-        book.do("cancel", book.keys()[0], "no")
+        book.do("cancel", book.waiting()[0], "no")
         for _ in range(3):
             book.step()
     assert book.births() == POLICY.keeper_failures
@@ -118,7 +120,7 @@ def test_a_market_that_cancels_everything_is_left_alone_for_a_while(book: World)
 def test_a_part_that_is_filled_counts_and_the_rest_is_planned_again(slow: World) -> None:
     slow.step()
     slow.step()
-    (key,) = slow.keys()
+    (key,) = slow.waiting()
     assert size_of(slow, key) == -3 * WAD
     fill(slow, 0.5)
     done = slow.step()  # open still: what is left of it counts as on its way
@@ -130,7 +132,7 @@ def test_a_part_that_is_filled_counts_and_the_rest_is_planned_again(slow: World)
     assert slow.told() == ["requested", "requested", "partly"]
     for _ in range(3):
         slow.step()
-        for other in slow.keys():
+        for other in slow.waiting():
             slow.do("execute", other, size_of(slow, other), 2000 * WAD, HONEST)
     slow.settled()
     assert slow.delta() == pytest.approx(0)
@@ -139,7 +141,7 @@ def test_a_part_that_is_filled_counts_and_the_rest_is_planned_again(slow: World)
 def test_a_fill_that_comes_first_undoes_the_take_back_and_the_hedge_with_it(book: World) -> None:
     """Late and at the worst price the request allowed: nothing is hedged twice."""
     asked(book)
-    (key,) = book.keys()
+    (key,) = book.waiting()
     while not (done := book.look()).pending.taken:
         book.node.mine()
     assert done.sent is not None  # in the pool: take back, and trade elsewhere
@@ -160,11 +162,11 @@ def test_a_fill_after_we_hedged_elsewhere_is_closed_again(slow: World) -> None:
     """
     slow.step()
     slow.do("setLocked", True)
-    (key,) = slow.keys()
+    (key,) = slow.waiting()
     while abs(slow.delta()) > TRIGGER:
         slow.step()
         assert len(slow.passes) < 30
-    assert slow.sizes()["firm"] == pytest.approx(-5) and slow.keys() == [key]
+    assert slow.sizes()["firm"] == pytest.approx(-5) and slow.waiting() == [key]
     slow.do("execute", key, -3 * WAD, 1999 * WAD, HONEST)
     assert slow.delta() == pytest.approx(-3)  # beyond the band on the other side
     done = slow.step()
@@ -192,7 +194,7 @@ def test_a_price_beyond_the_bound_is_told_and_the_market_rests(book: World) -> N
 
 def test_a_frozen_request_is_taken_back_in_time(book: World) -> None:
     asked(book)
-    book.do("freeze", book.keys()[0], "price moved")
+    book.do("freeze", book.waiting()[0], "price moved")
     frozen = book.step()
     assert [turn.request.phase for turn in frozen.turns] == [Phase.FROZEN]
     assert len(frozen.pending.requests) == 1  # it may be filled still
@@ -203,7 +205,7 @@ def test_a_frozen_request_is_taken_back_in_time(book: World) -> None:
 
 def test_a_frozen_request_that_is_filled_after_all_is_done(book: World) -> None:
     asked(book)
-    book.do("freeze", book.keys()[0], "price moved")
+    book.do("freeze", book.waiting()[0], "price moved")
     book.step()
     fill(book)
     book.settled()
@@ -231,7 +233,7 @@ def test_a_reorganised_fill_is_pending_again(book: World) -> None:
     fill(book)
     assert [turn.request.phase for turn in book.look().turns] == [Phase.EXECUTED]
     book.lane.reorg(1)
-    assert book.births() == 1 and len(book.keys()) == 1
+    assert book.births() == 1 and len(book.waiting()) == 1
     again = book.step()
     assert [(t.before, t.request.phase) for t in again.turns] == [(Phase.EXECUTED, Phase.REQUESTED)]
     assert again.plans == ()
@@ -275,11 +277,11 @@ def test_a_crash_with_a_request_open_finds_it_open(book: World) -> None:
 
 def test_failures_of_an_earlier_life_count(book: World) -> None:
     asked(book)
-    book.do("cancel", book.keys()[0], "no")
+    book.do("cancel", book.waiting()[0], "no")
     for _ in range(3):
         book.step()
     book.crash()
-    book.do("cancel", book.keys()[0], "no")
+    book.do("cancel", book.waiting()[0], "no")
     book.start()
     assert book.settled()[-1].pending.resting
     assert book.births() == POLICY.keeper_failures
@@ -297,7 +299,7 @@ def test_no_more_is_asked_for_than_the_limit_lets_wait(shared: World, tmp_path: 
     half = POLICY.model_copy(update={"naked_limit_usd_s": 120_000})  # half of one for two minutes
     with fresh(shared, tmp_path, policy=half) as book:
         asked(book)
-        assert size_of(book, book.keys()[0]) == -WAD // 2
+        assert size_of(book, book.waiting()[0]) == -WAD // 2
         assert book.sizes()["firm"] == pytest.approx(-4.5)
         assert book.passes[0].plans[0].naked_usd_s == 120_000
 
@@ -307,7 +309,7 @@ def test_a_book_with_nothing_but_a_keeper_asks_and_says_what_is_open(shared: Wor
     with fresh(shared, tmp_path, policy=wide, firm_most_wad=0) as book:
         asked(book)
         plan = book.passes[0].plans[0]
-        assert size_of(book, book.keys()[0]) == -5 * WAD
+        assert size_of(book, book.waiting()[0]) == -5 * WAD
         assert plan.naked_usd_s == 5 * 2000 * 120
         assert any("until filled" in unmet for unmet in plan.unmet)
         fill(book)

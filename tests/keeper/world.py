@@ -7,8 +7,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
+from typing import cast
 
 from agent.assembly import bounds_of, docket_of
+from agent.market.snapshot import VenueState
 from agent.planning.policy import Policy
 from agent.proof.record import Record
 from agent.runtime.cycle import Desk, Pass, cycle
@@ -20,6 +22,7 @@ from agent.sim.toolchain import Toolchain
 from agent.values.address import Address
 from agent.values.amount import Token
 from agent.values.fixed import WAD
+from agent.venues.venue import Venue
 from tests.keeper.market import ASSET, Firm, Late
 from tests.lane import CHAIN, SINK, Agent, Lane, running
 
@@ -71,8 +74,12 @@ class World:
         agent = self.lane.agent(self.journal)
         record = Record(agent.database)
         token = Token(self.quote.address, "USD", 18)
-        venues = (Late(self.late.address, token, wait_s=WAIT_S), Firm(self.firm.address, token, self.firm_most_wad))
-        eye = Eye(agent.rpc, CHAIN, venues, (), {self.asset.address: ASSET}).identified(agent.head())
+        venues = (
+            Late(self.late.address, token, wait_s=WAIT_S),
+            Firm(self.firm.address, token, self.firm_most_wad),
+        )
+        known = cast(tuple[Venue[VenueState], ...], venues)
+        eye = Eye(agent.rpc, CHAIN, known, (), {self.asset.address: ASSET}).identified(agent.head())
         agent.sender.recover(agent.head())
         self._agent = agent
         self._desk = Desk(
@@ -125,7 +132,7 @@ class World:
                 return self.passes[began:]
         raise AssertionError("it does not come to rest")
 
-    def keys(self) -> list[bytes]:
+    def waiting(self) -> list[bytes]:
         """What is open at the keeper's market."""
         (found,) = self.late.call("openOf", self.account)
         assert isinstance(found, list | tuple)
@@ -183,7 +190,7 @@ def world(toolchain: Toolchain, folder: Path) -> Iterator[World]:
     with running(toolchain, folder) as lane:
         lane.node.set_automine(on=True)
         chain = lane.executor.chain
-        accounts = [str(one) for one in lane.node.request("eth_accounts")]  # type: ignore[union-attr]
+        accounts = cast(list[str], lane.node.request("eth_accounts"))
         keeper, me = accounts[2], lane.account
         quote = chain.deploy(me, own_artifact("MintableToken"), "Dollar", "USD", 18)
         asset = chain.deploy(me, own_artifact("MintableToken"), "Ether", "ETH", 18)
