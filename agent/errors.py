@@ -34,6 +34,7 @@
     |   |-- ContractMismatch    the code at an address is not the protocol's
     |   |-- DeepReorg           a final transaction disappeared
     |   |-- JournalCorrupt      the journal or record does not verify
+    |   |-- RequestContradicted what is told of a request to a keeper cannot all be true
     |   |-- SignatureMismatch   a signer gave a signature that is not the account's
     |   |-- DelegationMismatch  the account's code is not our executor
     |   |-- ProcessFailed       a process we started ended before its time
@@ -300,6 +301,11 @@ class SignatureMismatch(Untrusted):
 class DelegationMismatch(Untrusted):
     template = "The code of {address} is {actual}; it should delegate to the executor {executor}."
     fix = "Run `evenkeel run --live --delegate`, or correct `executor.address`."
+
+
+class RequestContradicted(Untrusted):
+    template = "What is told of request {key} at {venue} cannot be: {reason}."
+    fix = "Compare with a second node; look the request up at the venue before anything is sent."
 
 
 class ProcessFailed(Untrusted):

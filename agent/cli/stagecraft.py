@@ -92,6 +92,8 @@ def action_words(action: Mapping[str, object]) -> str:
         return f"pay {float(str(action['amount'])):,.2f} into {action['key']}"
     if kind == "RemoveCollateral":
         return f"take {float(str(action['amount'])):,.2f} out of {action['key']}"
+    if kind == "TakeBack":
+        return f"take back a request on {venue}"
     return f"close {float(str(action['size'])):.3f} of {action['key']}"
 
 

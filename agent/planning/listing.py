@@ -19,6 +19,7 @@ from agent.planning.item import (
     is_tradable,
     touches,
 )
+from agent.planning.pending import is_keeper
 from agent.values.fixed import from_float
 
 
@@ -105,7 +106,7 @@ def _list_deals(listing: Listing) -> None:
         if loose.get(asset, 0) > 0 or (asset in backs and asset not in ask.due):
             signs = [1, -1]
         for sign in signs if reach_wad > 0 else ():
-            most_wad = offer.max_buy_wad if sign > 0 else offer.max_sell_wad
+            most_wad = ask.room_wad(offer, sign)
             if offer.cash_token is not None:
                 most_wad = min(most_wad, ask.treasury.spot_capacity_wad(asset, sign, offer.price_wad))
             cap_wad = max(0, min(most_wad, reach_wad))
@@ -124,14 +125,16 @@ def _back(listing: Listing, offer: Offer) -> Deal | None:
     if held is None or held.size_wad == 0:
         return None
     sign = -1 if held.size_wad > 0 else 1
-    saves = listing.stage > Stage.USUAL and any(
-        a.key in ask.needy and touches(a, offer) for a in ask.snapshot.margins
+    # what somebody else does some time saves no account
+    saves = (
+        listing.stage > Stage.USUAL
+        and not is_keeper(offer)
+        and any(a.key in ask.needy and touches(a, offer) for a in ask.snapshot.margins)
     )
     relieves = offer.asset in ask.due and ask.curves.carry(offer, sign) < 0
     if not (saves or relieves):
         return None
-    most_wad = offer.max_buy_wad if sign > 0 else offer.max_sell_wad
-    cap_wad = min(most_wad, abs(held.size_wad))
+    cap_wad = min(ask.room_wad(offer, sign), abs(held.size_wad))
     if cap_wad <= 0:
         return None
     urgent = ask.due.get(offer.asset, True)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from agent.market.margin import CollateralKind, MarginAccount
 from agent.market.position import Greeks
+from agent.market.request import Request, open_requests
 from agent.market.snapshot import Snapshot
 from agent.risk.greeks import by_asset
 from agent.risk.limits import Bounds, Limit
@@ -68,9 +69,15 @@ def assess(snapshot: Snapshot, bounds: Bounds) -> Assessment:
     """Judge a snapshot."""
     accounts = tuple(_risk(account) for account in snapshot.margins)
     greeks = by_asset(snapshot.positions)
+    waiting = open_requests(snapshot)
+    greeks |= {request.asset: Greeks() for request in waiting if request.asset not in greeks}
     limits = [
         Limit(f"net delta {asset}", "band", net.delta, bounds.band.get(asset, 0.0))
         for asset, net in greeks.items()
+    ]
+    limits += [
+        Limit(f"net delta {asset} if filled", "band", delta, bounds.band.get(asset, 0.0))
+        for asset, delta in _deltas_if_filled(waiting, greeks).items()
     ]
     limits += [
         Limit(f"net {name} {asset}", "greek", getattr(net, name), widest[asset])
@@ -84,6 +91,21 @@ def assess(snapshot: Snapshot, bounds: Bounds) -> Assessment:
     return Assessment(
         snapshot.block, accounts, greeks, spot_prices(snapshot), equity_usd(snapshot), tuple(limits)
     )
+
+
+def _deltas_if_filled(waiting: Sequence[Request], greeks: Mapping[str, Greeks]) -> dict[str, float]:
+    """Of each asset that keepers are asked for, the farthest its net delta can get by fills: any of the open
+    requests may be filled and any of them not.
+    """
+    found: dict[str, float] = {}
+    for asset in dict.fromkeys(request.asset for request in waiting):
+        sizes = [to_float(request.pending_wad) for request in waiting if request.asset == asset]
+        lowest = greeks[asset].delta + sum(size for size in sizes if size < 0)
+        highest = greeks[asset].delta + sum(size for size in sizes if size > 0)
+        ends = [end for end in (lowest, highest) if end != greeks[asset].delta]
+        if ends:
+            found[asset] = max(ends, key=abs)
+    return found
 
 
 def spot_prices(snapshot: Snapshot) -> dict[str, float]:

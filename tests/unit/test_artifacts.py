@@ -22,10 +22,10 @@ def fresh(toolchain: Toolchain) -> dict[str, Compiled]:
 
 
 def test_every_contract_is_compiled(fresh: dict[str, Compiled]) -> None:
-    assert set(fresh) == {"HedgeExecutor", "MintableToken", "PriceAggregator"}
+    assert set(fresh) == {"HedgeExecutor", "KeeperMarket", "MintableToken", "PriceAggregator"}
 
 
-@pytest.mark.parametrize("name", ["HedgeExecutor", "MintableToken", "PriceAggregator"])
+@pytest.mark.parametrize("name", ["HedgeExecutor", "KeeperMarket", "MintableToken", "PriceAggregator"])
 def test_a_shipped_artifact_equals_a_fresh_build(fresh: dict[str, Compiled], name: str) -> None:
     shipped = (ABIS / f"{name}.json").read_bytes()
     assert shipped == fresh[name].to_json(), "run scripts/build_contracts.py and commit abis/"
