@@ -56,7 +56,11 @@ def _attempt(ask: Ask, barred: frozenset[str]) -> tuple[Decision, frozenset[str]
             reasons.append(f"net delta {asset} {decimal(delta_wad):.4f} beyond its trigger")
         if abs(unfilled_wad) > policy.band_wad(asset):
             unmet.append(f"delta band {asset}: no venue can trade {decimal(unfilled_wad):.4f} now")
-    funding = fund(accounts, ask.snapshot, policy, treasury) if ask.with_margin else Funding((), (), ())
+    funding = (
+        fund(accounts, ask.snapshot, policy, treasury, ask.pending)
+        if ask.with_margin
+        else Funding((), (), ())
+    )
     for asset, change_wad in funding.delta_change_wad.items():
         deltas[asset] = deltas.get(asset, 0) + change_wad
         held[asset] = held.get(asset, 0) + change_wad

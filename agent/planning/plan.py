@@ -247,9 +247,16 @@ def _naked(draft: _Draft, snapshot: Snapshot, policy: Policy) -> tuple[Exposure,
     """What waits for keepers once the plan is mined."""
     offers = {offer.market: offer for state in snapshot.venues for offer in state.offers}
     found = list(exposures(draft.pending.requests, snapshot, policy))
+    positions = {position.key: position for position in snapshot.positions}
     for action in draft.actions:
         if isinstance(action, Trade) and is_keeper(offer := offers[action.market]):
             found.append(leg_exposure(offer, action.size_wad, policy))
+        elif isinstance(action, Reduce):
+            position = positions[action.key]
+            deal = offers.get(position.instrument.market)
+            if deal is not None and is_keeper(deal):
+                size_wad = -action.size_wad if position.size_wad > 0 else action.size_wad
+                found.append(leg_exposure(deal, size_wad, policy))
     return tuple(found)
 
 

@@ -8,7 +8,7 @@ are left alone for a while.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol, cast
 
@@ -110,8 +110,8 @@ class Docket:
         self._expected = block.number + DEPTH
 
     def pending(self, venues: Sequence[object], snapshot: Snapshot, policy: Policy) -> Pending:
-        """What the planner has to know. ``venues``: of the eye. A market rests while a request of it is
-        to be taken back: what it was asked for is planned elsewhere.
+        """What the planner has to know. ``venues``: of the eye. A venue rests while a request is to be taken
+        back there: what it was asked for is planned elsewhere.
         """
         takers = {venue.name: venue for venue in _keepers(venues)}
         now_s, number = snapshot.block.timestamp_s, snapshot.block.number
@@ -120,7 +120,7 @@ class Docket:
         return Pending(
             tuple(request for request in found if request not in due),
             tuple((request, takers[request.venue].take_back(request)) for request in due),
-            frozenset(self._resting(number, policy)) | {request.market for request in due},
+            frozenset(self._resting(number, policy)) | _markets(snapshot, {r.venue for r in due}),
         )
 
     def _resting(self, number: int, policy: Policy) -> list[MarketId]:
@@ -264,6 +264,12 @@ def _logs(rpc: Rpc, wanted: Filter, first: int, block: Block) -> tuple[Log, ...]
         if log.block_number == block.number and log.block_hash != block.hash:
             raise ReadUnpinned(block=block.hash, reason="its events are of another block")
     return canonical(found)
+
+
+def _markets(snapshot: Snapshot, venues: Collection[str]) -> frozenset[MarketId]:
+    """Where those venues offer to trade."""
+    states = (state for state in snapshot.venues if state.venue in venues)
+    return frozenset(offer.market for state in states for offer in state.offers)
 
 
 def _sizes(snapshot: Snapshot) -> dict[MarketId, int]:
