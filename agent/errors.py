@@ -12,6 +12,8 @@
     |   |-- NodesDisagree       endpoints tell different chains; none is trusted
     |   |-- JournalUnwritable   the journal cannot be written (full disk, permissions)
     |   |-- SignerUnavailable   the signer did not answer
+    |   |-- PriceStale          a price that somebody tells is too old to use
+    |   |-- PriceImplausible    a price that somebody tells cannot be so
     |   |-- HeadStale           the newest block is too old to decide on
     |   |-- ReadUnpinned        the block to read at is no longer known to the node
     |   `-- ReadReverted        a contract refuses to answer at this block
@@ -181,6 +183,16 @@ class JournalUnwritable(Transient):
 class SignerUnavailable(Transient):
     template = "The signer {signer} did not sign: {reason}."
     fix = "What was sent before stays alive; check the signer, or keep a ladder (`tx.ladder_rungs`)."
+
+
+class PriceStale(Transient):
+    template = "{venue}: the price of {token} from {source} is {age_s} s old, {limit_s} s are allowed."
+    fix = "Nothing is done on it. If it stays so, look at the price service and the clock of the node."
+
+
+class PriceImplausible(Transient):
+    template = "{venue}: the price of {token} from {source} is not believed: {reason}."
+    fix = "Nothing is done on it. If it stays so, compare the service with the feed in the deployment file."
 
 
 class HeadStale(Transient):

@@ -125,18 +125,25 @@ class GmxToken(_Record):
 
 
 class GmxMarket(_Record):
-    """A market by its market token; ``asset`` is our name for the underlying."""
+    """A market by its market token, with its three tokens; ``asset`` is our name for the underlying."""
 
     address: AddressField
+    index_token: AddressField
+    long_token: AddressField
+    short_token: AddressField
     asset: str
 
 
 class GmxDeployment(_Record):
     """GMX v2. Every token of every market must be among ``tokens``.
 
-    Prices come from ``prices_url`` (the signed prices' HTTP service) where there is one, else from the feeds
-    with ``feed_spread_ppm`` to each side. Older than ``max_age_s`` they are refused; where a token has both,
-    they may be at most ``max_deviation_ppm`` apart. ``handler`` executes orders; it is what the router names.
+    Prices come from ``prices_url`` (the protocol's public HTTP service) where there is one, else from the
+    feeds with ``feed_spread_ppm`` to each side. Older than ``max_age_s`` (a feed's own: ``max_feed_age_s``)
+    they are refused; where a token has both, they may be at most ``max_deviation_ppm`` apart.
+
+    New positions are opened with ``collateral_bps`` of their size, in the market's short token. What keepers
+    are paid is reckoned at twice the base fee and ``execution_tip_wei``, and valued at the price of
+    ``native_token``, one of ``tokens``; most of it comes back.
     """
 
     data_store: AddressField
@@ -147,6 +154,7 @@ class GmxDeployment(_Record):
     event_emitter: AddressField
     referral_storage: AddressField
     order_handler: AddressField
+    native_token: AddressField
     tokens: tuple[GmxToken, ...]
     markets: tuple[GmxMarket, ...]
     prices_url: str = ""
@@ -154,6 +162,9 @@ class GmxDeployment(_Record):
     max_feed_age_s: int = 90_000
     max_deviation_ppm: int = 20_000
     feed_spread_ppm: int = 500
+    expiry_s: int = 300  # REQUEST_EXPIRATION_TIME of the store: a market order binds us that long
+    collateral_bps: int = 2_500
+    execution_tip_wei: int = 10**7
 
 
 class Deployment(_Record):

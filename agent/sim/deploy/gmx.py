@@ -39,6 +39,7 @@ CONTRACTS = {
     "reader": "GmxReader",
     "wrapped": "GmxWrapped",
     "market": "MintableToken",
+    "dollar": "PriceAggregator",
 }
 
 
@@ -63,6 +64,7 @@ def global_terms() -> dict[bytes, int]:
         key_of("MIN_COLLATERAL_USD"): FLOAT,
         key_of("MIN_POSITION_SIZE_USD"): FLOAT,
         key_of("REQUEST_EXPIRATION_TIME"): 300,
+        key_of("MAX_DATA_LENGTH"): 18,
         key_of("INCREASE_ORDER_GAS_LIMIT"): 3_000_000,
         key_of("DECREASE_ORDER_GAS_LIMIT"): 3_000_000,
         key_of("ESTIMATED_GAS_FEE_BASE_AMOUNT_V2_1"): 600_000,
@@ -121,6 +123,7 @@ class Gmx:
     reader: Contract
     wrapped: Contract
     market: Contract
+    dollar: Contract
 
     @classmethod
     def attach(cls, chain: Chain, addresses: Mapping[str, str]) -> Gmx:
@@ -137,7 +140,10 @@ class Gmx:
         return {part.name: getattr(self, part.name).address for part in fields(self)}
 
     def deployment(self, tokens: Sequence[GmxToken], asset: str) -> GmxDeployment:
-        """What the agent needs to know of it."""
+        """What the agent needs to know of it; of ``tokens`` the first is the asset, the second quote."""
+        asset_token, quote_token = tokens
+        if quote_token.feed is None:
+            quote_token = quote_token.model_copy(update={"feed": self.dollar.address})
         return GmxDeployment(
             data_store=self.store.address,
             reader=self.reader.address,
@@ -147,9 +153,19 @@ class Gmx:
             event_emitter=self.events.address,
             referral_storage=ZERO,
             order_handler=self.handler.address,
-            tokens=tuple(tokens),
-            markets=(GmxMarket(address=self.market.address, asset=asset),),
-            max_age_s=86_400,
+            native_token=asset_token.address,  # the chain's own coin is held to be worth as much
+            tokens=(asset_token, quote_token),
+            markets=(
+                GmxMarket(
+                    address=self.market.address,
+                    index_token=asset_token.address,
+                    long_token=asset_token.address,
+                    short_token=quote_token.address,
+                    asset=asset,
+                ),
+            ),
+            max_feed_age_s=10**9,  # a script sets prices when it pleases
+            execution_tip_wei=2 * 10**9,
             feed_spread_ppm=SPREAD_PPM,
         )
 
@@ -167,7 +183,7 @@ class Gmx:
         in dollars at 30 decimals.
         """
         token.send(account, "approve", self.router.address, amount)
-        parameters = (
+        parameters: tuple[object, ...] = (
             (account, account, ZERO, ZERO, self.market.address, token.address, []),
             (size_usd, 0, 0, 2**256 - 1 if is_long else 0, EXECUTION_FEE_WEI, 0, 0, 0),
             MARKET_INCREASE,
@@ -194,6 +210,7 @@ class Gmx:
 
 
 SPREAD_PPM = 200
+FEED_DECIMALS = 8
 
 
 def deploy(
@@ -220,6 +237,8 @@ def deploy(
     exchange = create("exchange", router.address, store.address, events.address, handler.address)
     reader = create("reader", handler.address)
     market = create("market", "GMX Market", "GM", 18)
+    dollar = create("dollar", "USD / USD", FEED_DECIMALS, owner)
+    dollar.send(owner, "setAnswer", 10**FEED_DECIMALS)
     for writer in (engine, handler):
         store.send(owner, "allow", writer.address)
         events.send(owner, "allow", writer.address)
@@ -229,9 +248,9 @@ def deploy(
     router.send(owner, "serve", exchange.address)
     asset_decimals, quote_decimals = asset.integer("decimals"), quote.integer("decimals")
     prices.send(owner, "setSource", asset.address, (aggregator.address, asset_decimals, SPREAD_PPM, 0))
-    prices.send(owner, "setSource", quote.address, (ZERO, quote_decimals, 0, 10 ** (30 - quote_decimals)))
+    prices.send(owner, "setSource", quote.address, (dollar.address, quote_decimals, SPREAD_PPM, 0))
     system = Gmx(
-        store, events, vault, router, prices, book, engine, handler, exchange, reader, wrapped, market
+        store, events, vault, router, prices, book, engine, handler, exchange, reader, wrapped, market, dollar
     )
     store.send(owner, "setAddress", key_of("WNT"), wrapped.address)
     store.send(owner, "setBool", key_of("SKIP_BORROWING_FEE_FOR_SMALLER_SIDE"), True)
@@ -251,7 +270,7 @@ def stock(gmx: Gmx, owner: str, asset: Contract, quote: Contract, asset_units: i
 def tokens(
     asset: Contract, quote: Contract, aggregator: Contract, name: str, quote_feed: Address | None = None
 ) -> tuple[GmxToken, ...]:
-    """How the agent prices the market's two tokens. Without a feed quote is held to be one dollar."""
+    """How the agent prices the market's two tokens. Quote is a dollar by a feed of its own."""
     return (
         GmxToken(
             address=asset.address,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from agent.values.address import Address
-from agent.values.fixed import div_trunc, div_up, mul_div_down, mul_div_up
+from agent.values.fixed import div_up, mul_div_down, mul_div_up
 from agent.venues.gmx.power import FLOAT, apply_exponent
 from agent.venues.gmx.price import Price, Prices
 
@@ -318,8 +318,8 @@ def impact_tokens(usd: int, index: Price) -> int:
 
 
 def part_of(amount: int, size_usd: int, whole_usd: int) -> int:
-    """The share of a pending impact that goes with ``size_usd``, towards zero."""
-    return div_trunc(amount * size_usd, whole_usd)
+    """The share of a pending impact that goes with ``size_usd``: a cost is rounded up, a gain down."""
+    return mul_div_down(amount, size_usd, whole_usd)
 
 
 def _adjusted(pair: Pair) -> Pair:

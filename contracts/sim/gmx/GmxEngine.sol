@@ -307,8 +307,10 @@ contract GmxEngine {
             output += f.held.numbers.collateralAmount;
             f.held.numbers.collateralAmount = 0;
         }
-        if (output < f.order.numbers.minOutputAmount) {
-            revert InsufficientOutputAmount(output, f.order.numbers.minOutputAmount);
+        uint256 usd = output * f.collateralPrice.min;
+        if (secondary != 0) usd += secondary * GmxMath.priceOf(_profitToken(f), f.market, f.prices).min;
+        if (usd < f.order.numbers.minOutputAmount) {
+            revert InsufficientOutputAmount(usd, f.order.numbers.minOutputAmount);
         }
         f.collateralDelta = int256(before) - int256(f.held.numbers.collateralAmount);
         _settle(f);

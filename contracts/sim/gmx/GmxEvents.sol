@@ -87,6 +87,7 @@ contract GmxEvents {
         data.put(11, "srcChainId", order.numbers.srcChainId);
         data.flag("isLong", order.flags.isLong);
         data.word("key", key);
+        data.list("dataList", order._dataList);
         _two("OrderCreated", key, order.addresses.account, data);
     }
 

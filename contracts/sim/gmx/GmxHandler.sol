@@ -24,6 +24,7 @@ contract GmxHandler {
     GmxEvents public immutable eventEmitter;
     GmxVault public immutable orderVault;
     GmxEngine public immutable engine;
+    address public constant referralStorage = address(0);
     address public immutable owner;
     address public router;
     address public keeper;
@@ -105,6 +106,7 @@ contract GmxHandler {
         order.flags.isLong = params.isLong;
         order.flags.shouldUnwrapNativeToken = params.shouldUnwrapNativeToken;
         order.flags.autoCancel = params.autoCancel;
+        order._dataList = params.dataList;
         (order.numbers.initialCollateralDeltaAmount, order.numbers.executionFee) = isIncrease
             ? _received(params.addresses.initialCollateralToken, params.numbers.executionFee)
             : (params.numbers.initialCollateralDeltaAmount, _feeReceived(params.numbers.executionFee));

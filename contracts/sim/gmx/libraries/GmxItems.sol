@@ -3,6 +3,7 @@ pragma solidity ^0.8.30;
 
 import {
     AddressKeyValue,
+    Bytes32ArrayKeyValue,
     Bytes32KeyValue,
     BoolKeyValue,
     BytesKeyValue,
@@ -55,6 +56,11 @@ library GmxItems {
         data.bytes32Items.items = new Bytes32KeyValue[](2);
         data.bytes32Items.items[0] = Bytes32KeyValue(a, x);
         data.bytes32Items.items[1] = Bytes32KeyValue(b, y);
+    }
+
+    function list(EventLogData memory data, string memory key, bytes32[] memory value) internal pure {
+        data.bytes32Items.arrayItems = new Bytes32ArrayKeyValue[](1);
+        data.bytes32Items.arrayItems[0] = Bytes32ArrayKeyValue(key, value);
     }
 
     function raw(EventLogData memory data, string memory key, bytes memory value) internal pure {
