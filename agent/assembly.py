@@ -38,6 +38,7 @@ from agent.values.address import Address, ChainId
 from agent.values.block import Block
 from agent.venues.curie import Curie
 from agent.venues.deployments import Deployment, load
+from agent.venues.gmx import Gmx
 from agent.venues.lyra import Lyra
 from agent.venues.synthetix import Synthetix
 from agent.venues.uniswap import Uniswap
@@ -83,6 +84,8 @@ def venues_of(deployment: Deployment) -> tuple[Venue[VenueState], ...]:
         found.append(Uniswap(deployment.uniswap))
     if deployment.synthetix is not None:
         found.append(Synthetix(deployment.synthetix))
+    if deployment.gmx is not None:
+        found.append(Gmx.of(deployment.gmx))
     if not found:
         raise ConfigInvalid(key="chain.deployment", value=None, reason="it names no venue")
     # Each venue is given back only the state it returned itself (``cycle.writers`` pairs them by name).

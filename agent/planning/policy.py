@@ -101,7 +101,7 @@ class Policy(BaseModel):
         description="most quote x seconds that requests to keepers may leave unhedged; 0: never ask a keeper",
     )
     keeper_risk_bps: Decimal = Field(
-        default=Decimal(5),
+        default=Decimal(2),
         ge=0,
         description="what waiting for a keeper is reckoned to cost, of the price, beside fee and impact",
     )

@@ -22,6 +22,12 @@ from agent.values.fixed import DAY_S, WAD, to_float
 LONG_CALL, LONG_PUT, SHORT_CALL_BASE, SHORT_CALL_QUOTE, SHORT_PUT = range(5)  # Lyra's option types
 
 MAKER_USD = 20_000_000
+GMX_GAS = {
+    gmx_deploy.key_of("INCREASE_ORDER_GAS_LIMIT"): 30_000,
+    gmx_deploy.key_of("DECREASE_ORDER_GAS_LIMIT"): 30_000,
+    gmx_deploy.key_of("ESTIMATED_GAS_FEE_BASE_AMOUNT_V2_1"): 6_000,
+    gmx_deploy.key_of("ESTIMATED_GAS_FEE_PER_ORACLE_PRICE"): 2_500,
+}
 GMX_POOL_UNITS = 5_000  # of the asset, and as much again in quote
 BOARD_DAYS = (7, 14, 28)
 STRIKE_LEVELS_PCT = (80, 90, 95, 100, 105, 110, 120)
@@ -201,7 +207,10 @@ def mint_liquidity(
 def seed_gmx(
     gmx: Gmx, lyra: Lyra, owner: Address, keeper: Address, traders: list[str], spot_wad: int
 ) -> None:
-    """A pool of both tokens, and open interest that pays and earns."""
+    """A pool of both tokens, and open interest that pays and earns; execution fees as on a rollup, where gas
+    costs next to nothing.
+    """
+    gmx.set_terms(owner, GMX_GAS)
     gmx_deploy.stock(gmx, owner, lyra.base, lyra.quote, GMX_POOL_UNITS * WAD, GMX_POOL_UNITS * spot_wad)
     gmx_deploy.seed_traders(gmx, owner, keeper, traders, lyra.base, lyra.quote, spot_wad)
 
