@@ -88,8 +88,9 @@ class World:
         """In one transaction of the user's own account, with its checks. Raises TransactionReverted."""
         intent = Intent(ChainId(self.node.chain_id()), self.user, self.epochs)
         hedge = Hedge(intent, FAR_S, order.calls, order.pre, order.post)
+        receipt = self.chain.send(self.user, self.user, encode_hedge(hedge), "hedge")
         self.epochs += 1
-        return self.chain.send(self.user, self.user, encode_hedge(hedge), "hedge")
+        return receipt
 
     def logs(self, from_block: int = 0) -> tuple[Log, ...]:
         """Every event of the emitter since."""
