@@ -65,6 +65,7 @@ def publish(chain: Chain, sender: str, folder: Path) -> Published:
     published = Published(chain, records)
     node = chain.node
     for record in records.values():
+        chain.errors.update(Abi(record.abi).errors)  # what a library refuses comes out of its callers
         node.set_code(record.address, record.creation)
         call = {"from": sender, "to": record.address, "gas": GAS}
         try:
