@@ -67,13 +67,14 @@ class Transport:
         name: str = "",
         key: str = "rpc.url",
         wall: Callable[[], float] = time.time,
+        verb: str = "POST",
     ) -> None:
         self._parts = _split(endpoint, key)
         self.endpoint = name or redacted(endpoint)
         self._secrets = _secrets(self._parts)
         self.timeout_s = timeout_s
         self._wall = wall
-        self._head = _head(self._parts)
+        self._head = _head(self._parts, verb)
         self._tls = ssl.create_default_context() if self._parts.scheme == "https" else None
         self._lock = threading.Lock()
         self._idle: list[Connection] = []
@@ -97,7 +98,7 @@ class Transport:
         return found or (self._decoded(answer, method), None)
 
     def _answered(self, payload: object, method: str, timeout_s: float | None) -> HttpAnswer:
-        body = orjson.dumps(payload, option=orjson.OPT_PASSTHROUGH_SUBCLASS)
+        body = b"" if payload is None else orjson.dumps(payload, option=orjson.OPT_PASSTHROUGH_SUBCLASS)
         allowed_s = self.timeout_s if timeout_s is None else timeout_s
         deadline = time.monotonic() + allowed_s
         connection: Connection | None = None
@@ -118,6 +119,10 @@ class Transport:
             with self._lock:
                 self._idle.append(connection)
         return answer
+
+    def get(self, name: str) -> Json:
+        """The JSON at the endpoint, of a transport whose ``verb`` is GET. Raises as `post` does."""
+        return self.post(None, name)
 
     def scrubbed(self, text: str) -> str:
         """A node's words without what was secret in its address: some repeat the key they refuse."""
@@ -194,11 +199,11 @@ def _split(endpoint: str, key: str) -> SplitResult:
     return parts
 
 
-def _head(parts: SplitResult) -> bytes:
+def _head(parts: SplitResult, verb: str) -> bytes:
     """The request's line and headers, but for the length."""
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     place = parts.netloc.rpartition("@")[2]
-    lines = [f"POST {path} HTTP/1.1", f"Host: {place}", "Accept-Encoding: identity"]
+    lines = [f"{verb} {path} HTTP/1.1", f"Host: {place}", "Accept-Encoding: identity"]
     lines += ["Content-Type: application/json", "User-Agent: evenkeel"]
     if parts.username is not None:
         user = f"{unquote(parts.username)}:{unquote(parts.password or '')}"

@@ -25,6 +25,7 @@ from agent.market.snapshot import Snapshot
 from agent.planning.curve import SHARES, Curves
 from agent.planning.decision import Decision
 from agent.planning.item import Deal, is_tradable, touches
+from agent.planning.pending import NOTHING, Pending, is_keeper, room_wad
 from agent.planning.policy import Policy
 from agent.planning.safety import edges, prices_at, unit_wad
 from agent.planning.split import MOST_CHOICES
@@ -52,12 +53,19 @@ class _Due:
 
 
 def swift(
-    snapshot: Snapshot, assessment: Assessment, policy: Policy, curves: Curves, moves: Moves
+    snapshot: Snapshot,
+    assessment: Assessment,
+    policy: Policy,
+    curves: Curves,
+    moves: Moves,
+    pending: Pending = NOTHING,
 ) -> Decision | None:
-    """What the search would decide; None where that takes the search.
+    """What the search would decide; None where that takes the search, as it does while keepers are asked.
 
     Without trades: nothing is due.
     """
+    if pending.requests or pending.taken:
+        return None
     deltas = {asset: from_float(delta) for asset, delta in assessment.deltas.items()}
     due = {
         asset: abs(delta_wad) > policy.band_wad(asset)
@@ -69,7 +77,7 @@ def swift(
     if not due:
         return Decision(deltas_wad=deltas)
     ((asset, is_urgent),) = due.items()
-    return _trade(snapshot, assessment, policy, curves, deltas, asset, is_urgent=is_urgent)
+    return _trade(snapshot, assessment, policy, curves, deltas, asset, pending, is_urgent=is_urgent)
 
 
 def _has_broken_greeks(assessment: Assessment, policy: Policy) -> bool:
@@ -97,10 +105,14 @@ def _trade(
     curves: Curves,
     deltas: Mapping[str, int],
     asset: str,
+    pending: Pending,
     *,
     is_urgent: bool,
 ) -> Decision | None:
+    sign = -1 if deltas[asset] > 0 else 1
     offers = [offer for state in snapshot.venues for offer in state.offers if offer.asset == asset]
+    # who fills later is never the swift choice, and as a rival looks cheaper here than it is: no fee, no wait
+    offers = [one for one in offers if not is_keeper(one) or room_wad(one, sign, pending, 0, policy) > 0]
     if not 0 < len(offers) <= MOST_CHOICES or not all(_is_simple(offer) for offer in offers):
         return None
     spot = assessment.spot.get(asset, to_float(offers[0].price_wad))
@@ -112,7 +124,11 @@ def _trade(
     deals = [_deal(offer, due, treasury, backs) for offer in offers]
     deals = [deal for deal in deals if deal.cap_wad >= policy.min_trade_wad]
     best, size_wad = _cheapest(deals, backs, due, curves), -due.delta_wad
-    if best is None or not _keeps_rows(best, size_wad, snapshot, policy, curves, treasury):
+    if (
+        best is None
+        or is_keeper(best.offer)
+        or not _keeps_rows(best, size_wad, snapshot, policy, curves, treasury)
+    ):
         return None
     limit_wad = curves.deal_limit_wad(best, abs(size_wad))
     carry = curves.carry(best.offer, best.sign) * to_float(abs(size_wad))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 from agent.market.margin import CollateralKind, MarginAccount
 from agent.market.position import Greeks
+from agent.market.request import Request, open_requests
 from agent.market.snapshot import Snapshot, is_massed
 from agent.risk.calm import is_calm
 from agent.risk.greeks import by_asset, net
@@ -58,13 +59,20 @@ class Assessment:
         return tuple(_risk(account) for account in self._snapshot.margins)
 
     @cached_property
+    def waiting(self) -> tuple[Request, ...]:
+        """What keepers were asked for and may still fill."""
+        return open_requests(self._snapshot)
+
+    @cached_property
     def by_asset(self) -> Mapping[str, Greeks]:
-        return by_asset(self._snapshot.positions)
+        asked = {request.asset: Greeks() for request in self.waiting}
+        return asked | by_asset(self._snapshot.positions)
 
     @cached_property
     def deltas(self) -> Mapping[str, float]:
         """The net delta of each asset, as in ``by_asset``."""
-        return net(self._snapshot.exposures("delta"))
+        asked = {request.asset: 0.0 for request in self.waiting}
+        return asked | net(self._snapshot.exposures("delta"))
 
     @cached_property
     def gammas(self) -> Mapping[str, float]:
@@ -91,6 +99,9 @@ class Assessment:
         return tuple(
             Limit(f"net delta {asset}", "band", delta, band.get(asset, 0.0))
             for asset, delta in self.deltas.items()
+        ) + tuple(
+            Limit(f"net delta {asset} if filled", "band", delta, band.get(asset, 0.0))
+            for asset, delta in _deltas_if_filled(self.waiting, self.deltas).items()
         )
 
     @cached_property
@@ -140,6 +151,21 @@ class Assessment:
 def assess(snapshot: Snapshot, bounds: Bounds) -> Assessment:
     """Judge a snapshot."""
     return Assessment(snapshot, bounds)
+
+
+def _deltas_if_filled(waiting: Sequence[Request], deltas: Mapping[str, float]) -> dict[str, float]:
+    """Of each asset that keepers are asked for, the farthest its net delta can get by fills: any of the open
+    requests may be filled and any of them not.
+    """
+    found: dict[str, float] = {}
+    for asset in dict.fromkeys(request.asset for request in waiting):
+        sizes = [to_float(request.pending_wad) for request in waiting if request.asset == asset]
+        lowest = deltas[asset] + sum(size for size in sizes if size < 0)
+        highest = deltas[asset] + sum(size for size in sizes if size > 0)
+        ends = [end for end in (lowest, highest) if end != deltas[asset]]
+        if ends:
+            found[asset] = max(ends, key=abs)
+    return found
 
 
 def spot_prices(snapshot: Snapshot) -> dict[str, float]:

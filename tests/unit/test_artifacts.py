@@ -17,6 +17,7 @@ CODE_LIMIT = 24_576  # EIP-170
 OWN = (
     "CallLens",
     "HedgeExecutor",
+    "KeeperMarket",
     "MintableToken",
     "Multicall3",
     "Passage",
