@@ -55,7 +55,9 @@ def table() -> str:
         "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for name, kind in sorted(declared().items()):
-        ability: Ability = kind.ability  # type: ignore[attr-defined]
+        ability = getattr(kind, "ability", None)
+        if not isinstance(ability, Ability):
+            continue  # tests/venue_conformance/test_table.py lets none get away with it
         cells = (
             f"[{name}](docs/venues/{name}.md)",
             ability.reads,

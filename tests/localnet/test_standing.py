@@ -67,7 +67,7 @@ def iso(net: Localnet, in_s: int) -> str:
 def test_the_files_of_the_local_chain_know_what_runs_there(localnet: Localnet, tmp_path: Path) -> None:
     localnet.write(tmp_path)
     deployment = load(tmp_path / "deployment.json")
-    assert set(deployment.manifests) == {"curie", "lyra", "uniswap"}
+    assert set(deployment.manifests) == set(deployment.venues) >= {"curie", "lyra", "uniswap"}
     assert all(c.code_hash for one in deployment.manifests.values() for c in one.contracts)
 
 
@@ -106,9 +106,8 @@ def test_venues_says_what_drifted_and_ends_with_five(chain: Localnet, ask: Ask, 
     with nothing_sent(chain):
         fine = ask("venues", "--rpc", chain.url, "--deployment", config.parent / "deployment.json", "--json")
         assert fine.code == 0, fine.err
-        assert {v["venue"]: v["access"] for v in fine.json["venues"]} == dict.fromkeys(  # type: ignore[attr-defined]
-            ("curie", "lyra", "uniswap"), "open"
-        )
+        assert {v["access"] for v in fine.json["venues"]} == {"open"}  # type: ignore[attr-defined]
+        assert {v["venue"] for v in fine.json["venues"]} >= {"curie", "lyra", "uniswap"}  # type: ignore[attr-defined]
         assert all(v["markets"] and v["can"]["tested_on"] for v in fine.json["venues"])  # type: ignore[attr-defined]
     drift(chain, chain.uniswap.swap_router.address)
     told = ask("venues", "-c", config, "--json")
@@ -136,7 +135,8 @@ def test_venues_says_of_what_nothing_is_known_and_of_what_is_another(
     wrong = ask("venues", "--rpc", chain.url, "--deployment", path, "--json")
     assert wrong.code == 5
     access = {v["venue"]: (v["access"], bool(v["refusal"])) for v in wrong.json["venues"]}  # type: ignore[attr-defined]
-    assert access == {"curie": ("read-only", True), "lyra": ("open", False), "uniswap": ("open", False)}
+    assert access.pop("curie") == ("read-only", True)
+    assert set(access.values()) == {("open", False)}
 
 
 # --- other kinds of drift --------------------------------------------------
