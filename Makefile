@@ -5,20 +5,24 @@ PYTHON ?= python3
 SEED ?= 7
 FAULTS ?= 2000
 ACCOUNTS ?= 1000
+SIZE ?= 10000
 BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 
-.PHONY: demo test check chaos flips fork setup contracts wheel clean help
+.PHONY: demo test check chaos flips bench fork setup contracts wheel clean help
 
 help:
-	@sed -n 's/^# *//p' Makefile | head -4; echo; echo "targets: demo test check chaos flips fork setup contracts wheel clean"
+	@sed -n 's/^# *//p' Makefile | head -4; echo; echo "targets: demo test check chaos flips bench fork setup contracts wheel clean"
 
 demo: setup
 	$(BIN)/evenkeel demo --seed $(SEED) --out out/demo
 
 test: setup
 	$(BIN)/python -m scripts.front test -- $(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile $(ARGS)
+
+bench: setup
+	$(BIN)/python -m tests.benchmark --accounts $(SIZE) --out out/bench
 
 chaos: setup
 	$(BIN)/python -m tests.chaos --seed $(SEED) --faults $(FAULTS) --out out/chaos

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 from typing import cast
@@ -20,10 +21,11 @@ from agent.market.snapshot import VenueState
 from agent.planning.policy import Policy
 from agent.proof.database import Database
 from agent.proof.journal import Journal
-from agent.proof.record import Record
+from agent.proof.record import Entry, Record
 from agent.proof.store import Store
 from agent.risk.limits import Bounds
 from agent.runtime.cycle import Desk
+from agent.runtime.docket import ASKED, TOLD, Docket
 from agent.runtime.see import Eye
 from agent.runtime.supervisor import on_next_heads
 from agent.tx.channel import Channel, Method
@@ -36,6 +38,7 @@ from agent.values.address import Address, ChainId
 from agent.values.block import Block
 from agent.venues.curie import Curie
 from agent.venues.deployments import Deployment, load
+from agent.venues.gmx import Gmx
 from agent.venues.lyra import Lyra
 from agent.venues.panoptic import Panoptic
 from agent.venues.synthetix import Synthetix
@@ -85,6 +88,8 @@ def venues_of(deployment: Deployment) -> tuple[Venue[VenueState], ...]:
         found.append(Synthetix(deployment.synthetix))
     if deployment.panoptic is not None:
         found.append(Panoptic(deployment.panoptic))
+    if deployment.gmx is not None:
+        found.append(Gmx.of(deployment.gmx))
     if not found:
         raise ConfigInvalid(key="chain.deployment", value=None, reason="it names no venue")
     # Each venue is given back only the state it returned itself (``cycle.writers`` pairs them by name).
@@ -205,10 +210,17 @@ def live_desk(config: Config) -> Iterator[tuple[Desk, Block]]:
             Seal(config.ladder_key()),
             lambda account: pool.survey(account, reask_s=REASK_S).nonce,
         )
-        yield (
-            Desk(dry.account, dry.eye, dry.policy, dry.bounds, dry.simulator, sender, Record(database)),
-            block,
-        )
+        record = Record(database)
+        desk = Desk(dry.account, dry.eye, dry.policy, dry.bounds, dry.simulator, sender, record)
+        yield replace(desk, docket=docket_of(record, dry.policy)), block
+
+
+def docket_of(record: Record, policy: Policy) -> Docket:
+    """What the record tells of requests to keepers."""
+    entries: list[Entry] = []
+    while page := record.entries(entries[-1].seq if entries else 0, kinds=(ASKED, TOLD)):
+        entries += page
+    return Docket.restored([(entry.kind, entry.payload) for entry in entries], policy.keeper_failures)
 
 
 def channels_of(config: Config, rpc: Rpc) -> tuple[Channel, ...]:
@@ -241,7 +253,7 @@ def _require_own(journal: Journal, desk: Desk, place: str) -> None:
 
 def heads_of(config: Config, rpc: Rpc) -> Heads:
     """New heads, by the desk's own way to the nodes: their limits are for all of us together."""
-    return Heads(rpc, config.ws_url, config.rpc.poll_s)
+    return Heads(rpc, config.ws_urls, config.rpc.poll_s)
 
 
 def record_of(config: Config) -> Database:

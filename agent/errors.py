@@ -12,6 +12,8 @@
     |   |-- NodesDisagree       endpoints tell different chains; none is trusted
     |   |-- JournalUnwritable   the journal cannot be written (full disk, permissions)
     |   |-- SignerUnavailable   the signer did not answer
+    |   |-- PriceStale          a price that somebody tells is too old to use
+    |   |-- PriceImplausible    a price that somebody tells cannot be so
     |   |-- HeadStale           the newest block is too old to decide on
     |   |-- ReadUnpinned        the block to read at is no longer known to the node
     |   |-- HistoryIncomplete   the events told do not add up to what the chain has stored
@@ -35,6 +37,7 @@
     |   |-- ContractMismatch    the code at an address is not the protocol's
     |   |-- DeepReorg           a final transaction disappeared
     |   |-- JournalCorrupt      the journal or record does not verify
+    |   |-- RequestContradicted what is told of a request to a keeper cannot all be true
     |   |-- SignatureMismatch   a signer gave a signature that is not the account's
     |   |-- DelegationMismatch  the account's code is not our executor
     |   |-- ProcessFailed       a process we started ended before its time
@@ -184,6 +187,16 @@ class SignerUnavailable(Transient):
     fix = "What was sent before stays alive; check the signer, or keep a ladder (`tx.ladder_rungs`)."
 
 
+class PriceStale(Transient):
+    template = "{venue}: the price of {token} from {source} is {age_s} s old, {limit_s} s are allowed."
+    fix = "Nothing is done on it. If it stays so, look at the price service and the clock of the node."
+
+
+class PriceImplausible(Transient):
+    template = "{venue}: the price of {token} from {source} is not believed: {reason}."
+    fix = "Nothing is done on it. If it stays so, compare the service with the feed in the deployment file."
+
+
 class HeadStale(Transient):
     template = "The newest block {number} is {age_s} s old; at most {max_age_s} s are allowed."
     fix = "Check that the node is in sync, or raise `rpc.max_head_age_s`."
@@ -309,6 +322,11 @@ class SignatureMismatch(Untrusted):
 class DelegationMismatch(Untrusted):
     template = "The code of {address} is {actual}; it should delegate to the executor {executor}."
     fix = "Run `evenkeel run --live --delegate`, or correct `executor.address`."
+
+
+class RequestContradicted(Untrusted):
+    template = "What is told of request {key} at {venue} cannot be: {reason}."
+    fix = "Compare with a second node; look the request up at the venue before anything is sent."
 
 
 class ProcessFailed(Untrusted):

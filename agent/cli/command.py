@@ -189,6 +189,43 @@ def watch(
 
 
 @app.command()
+def scan(
+    rpc: Annotated[str, typer.Option(help="http(s) endpoint of a node")],
+    venue: Annotated[str | None, typer.Option(help="which one, if there are several")] = None,
+    deployment: Annotated[Path | None, typer.Option(help="venues' addresses, if not shipped")] = None,
+    ws: Annotated[str | None, typer.Option(help="ws(s) endpoint for new heads")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="how many of the nearest")] = 20,
+    below: Annotated[
+        float | None, typer.Option("--below", "--min-distance", min=0, help="only those nearer (0.1 is 10 %)")
+    ] = None,
+    once: Annotated[bool, typer.Option("--once", help="print once and stop")] = False,
+    csv: Annotated[Path | None, typer.Option(help="also write all of them here", show_default=False)] = None,
+    cache: Annotated[Path | None, typer.Option(help="folder of what was found before")] = None,
+    no_cache: Annotated[bool, typer.Option("--no-cache", help="look for all accounts anew")] = False,
+    judge: Annotated[int, typer.Option(min=1, help="blocks between two readings of everybody")] = 100,
+    metrics_port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="serve metrics here, on loopback")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """All accounts of a venue by their distance to liquidation, at every head. Needs no key and no config."""
+    from agent.cli import scan as scanned
+
+    wish = scanned.Wish(
+        venue=venue,
+        limit=limit,
+        below=below,
+        once=once,
+        as_json=as_json,
+        csv=csv,
+        cache=None if no_cache else cache or scanned.default_cache(),
+        judged_every=judge,
+        metrics_port=metrics_port,
+    )
+    scanned.scan(rpc, ws, deployment, wish)
+
+
+@app.command()
 def positions(config: ConfigOption = None, set_: SetOption = None, as_json: JsonOption = False) -> None:
     """Every holding with its Greeks, at the newest block."""
     from agent.cli import keep

@@ -15,6 +15,7 @@ from agent.errors import (
     ReadReverted,
     ReadUnpinned,
     Refused,
+    RequestContradicted,
     RpcRejected,
     Transient,
 )
@@ -30,7 +31,7 @@ from agent.values.block import Block
 DELEGATION_S = 180.0  # longest wait for the delegation where there is only one cycle
 DELEGATION_POLL_S = 0.25
 # One is a glitch of a node or of something before it (or a node that is behind); so many in a row are not.
-ODD = (RpcRejected, DecodeMismatch, DelegationMismatch)
+ODD = (RpcRejected, DecodeMismatch, DelegationMismatch, RequestContradicted)
 ODD_ANSWERS = 10
 
 Look = Callable[[], Block]  # the newest head, checked for age

@@ -13,13 +13,19 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """``label`` is for people ("curie.openPosition"); it never reaches the chain."""
+    """``label`` is for people ("curie.openPosition"); it never reaches the chain.
+
+    Reads may travel together in one call of a contract that asks the targets in turn: ``msg.sender`` is then
+    that contract, not address zero. A view that depends on it, or that only the node itself can answer (as
+    Arbitrum's NodeInterface), says ``is_direct`` and is asked by itself.
+    """
 
     target: Address
     data: bytes
     value_wei: int = 0
     label: str = ""
     gas_hint: int = 0  # optional upper guess of the gas it burns, for chunking reads
+    is_direct: bool = field(default=False, kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)

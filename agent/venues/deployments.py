@@ -125,6 +125,60 @@ class PanopticDeployment(_Record):
     pools: tuple[PanopticPool, ...]
 
 
+class GmxToken(_Record):
+    """A token that GMX prices. ``decimals`` are GMX's for it (an index token need not be a contract);
+    ``asset`` is our name for what it is worth, empty for a stable one. ``feed`` is a Chainlink feed of it.
+    """
+
+    address: AddressField
+    decimals: int
+    asset: str = ""
+    feed: AddressField | None = None
+
+
+class GmxMarket(_Record):
+    """A market by its market token, with its three tokens; ``asset`` is our name for the underlying."""
+
+    address: AddressField
+    index_token: AddressField
+    long_token: AddressField
+    short_token: AddressField
+    asset: str
+
+
+class GmxDeployment(_Record):
+    """GMX v2. Every token of every market must be among ``tokens``.
+
+    Prices come from ``prices_url`` (the protocol's public HTTP service) where there is one, else from the
+    feeds with ``feed_spread_ppm`` to each side. Older than ``max_age_s`` (a feed's own: ``max_feed_age_s``)
+    they are refused; where a token has both, they may be at most ``max_deviation_ppm`` apart.
+
+    New positions are opened with ``collateral_bps`` of their size, in the market's short token. What keepers
+    are paid is reckoned at twice the base fee and ``execution_tip_wei``, and valued at the price of
+    ``native_token``, one of ``tokens``; most of it comes back.
+    """
+
+    data_store: AddressField
+    reader: AddressField
+    exchange_router: AddressField
+    router: AddressField
+    order_vault: AddressField
+    event_emitter: AddressField
+    referral_storage: AddressField
+    order_handler: AddressField
+    native_token: AddressField
+    tokens: tuple[GmxToken, ...]
+    markets: tuple[GmxMarket, ...]
+    prices_url: str = ""
+    max_age_s: int = 60
+    max_feed_age_s: int = 90_000
+    max_deviation_ppm: int = 20_000
+    feed_spread_ppm: int = 500
+    expiry_s: int = 300  # REQUEST_EXPIRATION_TIME of the store: a market order binds us that long
+    collateral_bps: int = 2_500
+    execution_tip_wei: int = 10**7
+
+
 class Deployment(_Record):
     """One chain. A venue that is absent is not used.
 
@@ -139,6 +193,7 @@ class Deployment(_Record):
     uniswap: UniswapDeployment | None = None
     synthetix: SynthetixDeployment | None = None
     panoptic: PanopticDeployment | None = None
+    gmx: GmxDeployment | None = None
     manifests: Mapping[str, Manifest] = {}
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from agent.errors import VenueUnknown
 from agent.market.instrument import Perpetual, Spot
@@ -79,7 +80,7 @@ class MarketView:
         return max(-most, min(most, market - index))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class CurieState:
     """One account on Curie."""
 
@@ -99,7 +100,7 @@ class CurieState:
         """Nothing new where every market is paused or closed."""
         return Stage.OPEN if any(market.is_open for market in self.markets) else Stage.CLOSE_ONLY
 
-    @property
+    @cached_property
     def quotes(self) -> tuple[Quote, ...]:
         return tuple(
             Quote(
@@ -113,12 +114,12 @@ class CurieState:
             for market in self.markets
         )
 
-    @property
+    @cached_property
     def positions(self) -> tuple[Position, ...]:
         held = tuple(_position(market) for market in self.markets if market.size_wad)
         return held + tuple(_spot(other, price) for other, price in self.collaterals if other.asset)
 
-    @property
+    @cached_property
     def margin(self) -> CurieMargin:
         """The one account over all markets."""
         return CurieMargin(
@@ -139,7 +140,7 @@ class CurieState:
             collaterals=tuple(other for other, _ in self.collaterals),
         )
 
-    @property
+    @cached_property
     def margins(self) -> tuple[CurieMargin, ...]:
         return (self.margin,)
 
@@ -148,7 +149,7 @@ class CurieState:
         """The account with all it holds, as a function of many states."""
         return Stressed((ShockedAccount(self.margin),), ())
 
-    @property
+    @cached_property
     def offers(self) -> tuple[CurieOffer, ...]:
         return tuple(
             CurieOffer(
