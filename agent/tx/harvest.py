@@ -21,6 +21,7 @@ from agent.values.address import Address, BlockHash, TxHash
 from agent.values.block import Block
 
 KEPT = 256  # blocks
+LATELY = 4  # blocks: whoever asked no longer ago is expected to ask again
 REACH = 16  # blocks behind the head whose receipts are still asked for as blocks
 _LABEL = "eth_getBlockReceipts"
 NO_SUCH_METHOD, INVALID_PARAMS = -32601, -32602
@@ -51,7 +52,9 @@ class Harvest:
         self._lock = threading.Lock()
         self._sheaves: dict[BlockHash, _Sheaf] = {}
         self._nonces: dict[tuple[BlockHash, Address], int] = {}
-        self._accounts: set[str] = set()
+        self._accounts: dict[
+            Address, int
+        ] = {}  # whose receipts are kept, and the block they last asked about
         self._refused: Counter[str] = Counter()  # endpoint: how often, TRIES at once if it lacks the method
 
     @property
@@ -67,11 +70,11 @@ class Harvest:
         """
         with self._lock:
             self._note(head)
-            self._accounts.add(account.lower())
+            self._accounts[account] = head.number
             known = self._nonces.get((head.hash, account))
             wants = not self._is_gathered(head.hash)
         if known is None or wants:
-            self._ask(head, account, wants=wants and self.is_able)
+            self._ask(head, wants=wants and self.is_able)
         with self._lock:
             return self._nonces[head.hash, account]
 
@@ -97,17 +100,22 @@ class Harvest:
 
     # --- asking ----------------------------------------------------------------------------------------
 
-    def _ask(self, head: Block, account: Address, *, wants: bool) -> None:
-        calls: list[RpcCall] = [("eth_getTransactionCount", (account, block_param(head)))]
-        calls += [(_LABEL, (head.hash,))] if wants else []
-        nonce, *answers = self._rpc.batch(calls)
-        if nonce.error is not None and is_unpinned(str(nonce.error.fields["reason"])):
-            raise ReadUnpinned(block=f"{head.number} ({head.hash})", reason=nonce.error.fields["reason"])
-        value = shape.quantity(nonce.unwrap(), "eth_getTransactionCount")
+    def _ask(self, head: Block, *, wants: bool) -> None:
+        """The nonces of all who asked lately, and the receipts, in one round trip."""
         with self._lock:
-            self._nonces[head.hash, account] = value
-        for answer in answers:
-            self._store(head.hash, answer)
+            lately = [one for one, number in self._accounts.items() if number > head.number - LATELY]
+            accounts = [one for one in lately if (head.hash, one) not in self._nonces]
+        calls: list[RpcCall] = [("eth_getTransactionCount", (one, block_param(head))) for one in accounts]
+        calls += [(_LABEL, (head.hash,))] if wants else []
+        answers = self._rpc.batch(calls)
+        for account, nonce in zip(accounts, answers, strict=False):
+            if nonce.error is not None and is_unpinned(str(nonce.error.fields["reason"])):
+                raise ReadUnpinned(block=f"{head.number} ({head.hash})", reason=nonce.error.fields["reason"])
+            value = shape.quantity(nonce.unwrap(), "eth_getTransactionCount")
+            with self._lock:
+                self._nonces[head.hash, account] = value
+        if wants:
+            self._store(head.hash, answers[-1])
 
     def _branch(self, head: Block) -> Iterator[BlockHash]:
         """The hashes of gathered blocks, from ``head`` back; ends where a block cannot be had."""
@@ -146,7 +154,7 @@ class Harvest:
         if answer.value is None:
             return False  # the node has not the block
         with self._lock:
-            accounts = set(self._accounts)
+            accounts = {one.lower() for one in self._accounts}
         try:
             receipts = _ours(answer.value, block_hash, accounts)
         except DecodeMismatch:
@@ -193,7 +201,11 @@ class Harvest:
 
     def _is_gathered(self, block_hash: BlockHash) -> bool:
         sheaf = self._sheaves.get(block_hash)
-        return sheaf is not None and bool(sheaf.accounts) and self._accounts <= sheaf.accounts
+        return (
+            sheaf is not None
+            and bool(sheaf.accounts)
+            and all(one.lower() in sheaf.accounts for one in self._accounts)
+        )
 
 
 def _ours(value: Json, block_hash: BlockHash, accounts: Collection[str]) -> dict[TxHash, Raw]:

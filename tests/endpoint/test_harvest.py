@@ -129,6 +129,7 @@ def test_ten_lanes_cost_one_request_for_receipts_per_block(manual: Node, proxy: 
         assert proxy.counts["eth_getBlockReceipts"] == 1  # later blocks: headers say that it still stands
         assert proxy.counts["eth_getTransactionReceipt"] == 0
         assert proxy.counts["eth_getTransactionCount"] == 10
+        assert proxy.requests == count + 1  # a head each, and all lanes' nonces with the block's receipts
         assert proxy.counts["eth_getBlockByNumber"] == count
 
 
