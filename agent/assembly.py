@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -19,6 +20,7 @@ from agent.market.snapshot import VenueState
 from agent.planning.policy import Policy
 from agent.risk.limits import Bounds
 from agent.runtime.cycle import Desk
+from agent.runtime.docket import ASKED, TOLD, Docket
 from agent.runtime.see import Eye
 from agent.runtime.supervisor import on_next_heads
 from agent.tx.channel import Channel, Method
@@ -31,14 +33,18 @@ from agent.values.address import Address, ChainId
 from agent.values.block import Block
 from agent.venues.curie import Curie
 from agent.venues.deployments import Deployment, load
+from agent.venues.gmx import Gmx
 from agent.venues.lyra import Lyra
+from agent.venues.panoptic import Panoptic
 from agent.venues.synthetix import Synthetix
 from agent.venues.uniswap import Uniswap
 from agent.venues.venue import Venue
+from agent.venues.watch import Watch
 
 if TYPE_CHECKING:  # who only looks needs neither a key nor a journal
     from agent.proof.database import Database
     from agent.proof.journal import Journal
+    from agent.proof.record import Entry, Record
     from agent.proof.store import Store
 
 REASK_S = 5.0  # how long nodes that disagree are given to agree: about a block where blocks are fast
@@ -81,6 +87,10 @@ def venues_of(deployment: Deployment) -> tuple[Venue[VenueState], ...]:
         found.append(Uniswap(deployment.uniswap))
     if deployment.synthetix is not None:
         found.append(Synthetix(deployment.synthetix))
+    if deployment.panoptic is not None:
+        found.append(Panoptic(deployment.panoptic))
+    if deployment.gmx is not None:
+        found.append(Gmx.of(deployment.gmx))
     if not found:
         raise ConfigInvalid(key="chain.deployment", value=None, reason="it names no venue")
     # Each venue is given back only the state it returned itself (``cycle.writers`` pairs them by name).
@@ -94,6 +104,8 @@ def asset_tokens_of(deployment: Deployment) -> dict[Address, str]:
         tokens[Address(deployment.lyra.base_token)] = deployment.lyra.asset
     if deployment.uniswap is not None:
         tokens |= {Address(pool.asset_token): pool.asset for pool in deployment.uniswap.pools}
+    if deployment.panoptic is not None:
+        tokens |= {Address(pool.asset_token): pool.asset for pool in deployment.panoptic.pools}
     return tokens
 
 
@@ -117,14 +129,27 @@ def pool_of(config: Config, chain_id: int | None) -> Pool:
     )
 
 
+def rpc_of(config: Config, chain_id: int | None) -> Rpc:
+    """The way to the configured nodes."""
+    return Rpc(pool_of(config, chain_id), config.rpc.timeout_s)
+
+
 def newest_block(rpc: Rpc, config: Config) -> Block:
     """The newest head. Raises HeadStale."""
     return latest(rpc, config.rpc.head_age_limit_s, time.time())
 
 
-def eye_of(rpc: Rpc, deployment: Deployment, block: Block) -> Eye:
-    """An eye whose every contract has been identified at ``block``."""
-    blind = Eye(rpc, ChainId(deployment.chain_id), venues_of(deployment), (), asset_tokens_of(deployment))
+def eye_of(rpc: Rpc, deployment: Deployment, block: Block, lead_s: int = 0) -> Eye:
+    """An eye whose every contract has been identified at ``block``. ``lead_s`` as in `Eye`."""
+    blind = Eye(
+        rpc,
+        ChainId(deployment.chain_id),
+        venues_of(deployment),
+        asset_tokens=asset_tokens_of(deployment),
+        watch=Watch.of(deployment),
+        manifests=deployment.manifests,
+        lead_s=lead_s,
+    )
     return blind.identified(block)
 
 
@@ -154,7 +179,7 @@ def _identified(rpc: Rpc, config: Config, deployment: Deployment) -> tuple[Eye, 
     for attempt in on_next_heads():
         with attempt:
             block = newest_block(rpc, config)
-            return eye_of(rpc, deployment, block), block
+            return eye_of(rpc, deployment, block, config.policy.exit_lead_s), block
     raise AssertionError("retrying returns or raises")
 
 
@@ -191,10 +216,17 @@ def live_desk(config: Config) -> Iterator[tuple[Desk, Block]]:
             Seal(config.ladder_key()),
             lambda account: pool.survey(account, reask_s=REASK_S).nonce,
         )
-        yield (
-            Desk(dry.account, dry.eye, dry.policy, dry.bounds, dry.simulator, sender, Record(database)),
-            block,
-        )
+        record = Record(database)
+        desk = Desk(dry.account, dry.eye, dry.policy, dry.bounds, dry.simulator, sender, record)
+        yield replace(desk, docket=docket_of(record, dry.policy)), block
+
+
+def docket_of(record: Record, policy: Policy) -> Docket:
+    """What the record tells of requests to keepers."""
+    entries: list[Entry] = []
+    while page := record.entries(entries[-1].seq if entries else 0, kinds=(ASKED, TOLD)):
+        entries += page
+    return Docket.restored([(entry.kind, entry.payload) for entry in entries], policy.keeper_failures)
 
 
 def channels_of(config: Config, rpc: Rpc) -> tuple[Channel, ...]:

@@ -12,8 +12,11 @@
     |   |-- NodesDisagree       endpoints tell different chains; none is trusted
     |   |-- JournalUnwritable   the journal cannot be written (full disk, permissions)
     |   |-- SignerUnavailable   the signer did not answer
+    |   |-- PriceStale          a price that somebody tells is too old to use
+    |   |-- PriceImplausible    a price that somebody tells cannot be so
     |   |-- HeadStale           the newest block is too old to decide on
     |   |-- ReadUnpinned        the block to read at is no longer known to the node
+    |   |-- HistoryIncomplete   the events told do not add up to what the chain has stored
     |   `-- ReadReverted        a contract refuses to answer at this block
     |-- Refused         drop the plan; the next head decides
     |   |-- SimulationReverted  the batch would revert
@@ -34,6 +37,7 @@
     |   |-- ContractMismatch    the code at an address is not the protocol's
     |   |-- DeepReorg           a final transaction disappeared
     |   |-- JournalCorrupt      the journal or record does not verify
+    |   |-- RequestContradicted what is told of a request to a keeper cannot all be true
     |   |-- SignatureMismatch   a signer gave a signature that is not the account's
     |   |-- DelegationMismatch  the account's code is not our executor
     |   |-- ProcessFailed       a process we started ended before its time
@@ -47,6 +51,7 @@
         |-- CorrelationInvalid  correlations that no assets can have
         |-- AccountEmpty        the account holds no position on any venue
         |-- JournalLocked       another process already runs on this journal
+        |-- StateMissing        a node has no old state, which a fork needs
         |-- LibraryMissing      an optional Python package is not installed
         `-- ToolMissing         a program of the toolchain is not installed
 
@@ -182,6 +187,16 @@ class SignerUnavailable(Transient):
     fix = "What was sent before stays alive; check the signer, or keep a ladder (`tx.ladder_rungs`)."
 
 
+class PriceStale(Transient):
+    template = "{venue}: the price of {token} from {source} is {age_s} s old, {limit_s} s are allowed."
+    fix = "Nothing is done on it. If it stays so, look at the price service and the clock of the node."
+
+
+class PriceImplausible(Transient):
+    template = "{venue}: the price of {token} from {source} is not believed: {reason}."
+    fix = "Nothing is done on it. If it stays so, compare the service with the feed in the deployment file."
+
+
 class HeadStale(Transient):
     template = "The newest block {number} is {age_s} s old; at most {max_age_s} s are allowed."
     fix = "Check that the node is in sync, or raise `rpc.max_head_age_s`."
@@ -199,6 +214,13 @@ class ReadReverted(Transient):
 class ReadUnpinned(Transient):
     template = "The node no longer knows block {block} ({reason}), so nothing can be read at it."
     fix = "The next head will be read instead; if this repeats, use a node that keeps recent state."
+
+
+class HistoryIncomplete(Transient):
+    template = (
+        "What {target} has stored of {account} at block {block} is not what its events add up to: {reason}."
+    )
+    fix = "Nothing is judged on it; let the node serve all events since the deployment file's first block."
 
 
 # --- refused ---------------------------------------------------------------------------------------
@@ -302,6 +324,11 @@ class DelegationMismatch(Untrusted):
     fix = "Run `evenkeel run --live --delegate`, or correct `executor.address`."
 
 
+class RequestContradicted(Untrusted):
+    template = "What is told of request {key} at {venue} cannot be: {reason}."
+    fix = "Compare with a second node; look the request up at the venue before anything is sent."
+
+
 class ProcessFailed(Untrusted):
     template = "The process of {what} ended with {status}; its last words are in {log}."
     fix = "Read that file, then start again."
@@ -355,6 +382,11 @@ class JournalLocked(Misconfigured):
 class ToolMissing(Misconfigured):
     template = "{tool} is not installed ({reason})."
     fix = "Run `evenkeel setup` (needs node 20+ with npm)."
+
+
+class StateMissing(Misconfigured):
+    template = "The node at {endpoint} has no state of block {number}, {depth} before its newest: {reason}."
+    fix = "A fork reads old state for as long as it runs: give an archive node."
 
 
 class LibraryMissing(Misconfigured):

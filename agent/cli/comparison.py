@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from typing import cast
 
 from agent.dashboard.series import HedgeMark, LiquidationMark, Sample, Series
+from agent.proof.record import Entry
+from agent.runtime.docket import ASKED, TOLD
 from agent.sim.contract import Contract
 from agent.sim.deploy.uniswap import POOL_FEE, is_base_first
 from agent.sim.liquidator import liquidations
@@ -16,7 +18,8 @@ from agent.sim.node import quantity
 from agent.values.fixed import WAD, to_float
 
 Json = dict[str, object]
-VENUES = ("curie", "lyra", "uniswap")
+VENUES = ("curie", "lyra", "uniswap", "gmx")
+ENDS = ("executed", "partly", "cancelled")
 PPM = 10**6
 
 
@@ -111,8 +114,42 @@ def run_of(name: str, net: Localnet, samples: Sequence[Sample]) -> Run:
     return Run(name, tuple(samples), tuple(sent), tuple(marks))
 
 
-def summary(seed: int, with_agent: Run, without_agent: Run) -> Json:
-    """``summary.json``."""
+def requests_of(entries: Sequence[Entry], asked: int) -> Json:
+    """What keepers were asked for and what they did, from the record; ``asked`` is the chain's own count.
+
+    Of all that was told, each request is counted under its last phase; ``expired`` and ``frozen`` count those
+    that were so on the way.
+    """
+    last: dict[str, str] = {}
+    seen: dict[str, set[str]] = {}
+    worst = 0
+    for entry in entries:
+        if entry.kind == ASKED:
+            worst = max(worst, int(str(entry.payload["naked_usd_s"])))
+        elif entry.kind == TOLD:
+            key = str(entry.payload["key"])
+            last[key] = "gone" if entry.payload["gone"] else str(entry.payload["phase"])
+            seen.setdefault(last[key], set()).add(key)
+    ended = {end: sum(1 for phase in last.values() if phase == end) for end in ENDS}
+    return {
+        "asked": asked,
+        **ended,
+        "open": sum(1 for phase in last.values() if phase not in (*ENDS, "gone")),
+        "were_expired": len(seen.get("expired", ())),
+        "were_frozen": len(seen.get("frozen", ())),
+        "worst_naked_usd_s": worst,
+    }
+
+
+def requests_born(net: Localnet, from_block: int) -> int:
+    """How many orders the book has left at GMX since, as its own events tell."""
+    born = net.gmx.events.logs("EventLog2", from_block)
+    account = bytes(12) + bytes.fromhex(net.book.account[2:])
+    return sum(1 for event in born if event["eventName"] == "OrderCreated" and event["topic2"] == account)
+
+
+def summary(seed: int, with_agent: Run, without_agent: Run, waited: Json) -> Json:
+    """``summary.json``. ``waited``: of `requests_of`."""
     return {
         "seed": seed,
         "blocks": len(with_agent.samples),
@@ -120,6 +157,7 @@ def summary(seed: int, with_agent: Run, without_agent: Run) -> Json:
         "with_agent": with_agent.figures(),
         "without_agent": without_agent.figures(),
         "intents_executed_more_than_once": with_agent.doubled + without_agent.doubled,
+        "requests": waited,
     }
 
 

@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.live import Live
 
 from agent import assembly
-from agent.cli.comparison import Run, hedges_done, run_of, summary
+from agent.cli.comparison import Run, hedges_done, requests_born, requests_of, run_of, summary
 from agent.cli.local import write_files
 from agent.cli.observer import Observer
 from agent.cli.stagecraft import Facts, action_words, comparison_table, demo_line, demo_table
@@ -25,7 +25,8 @@ from agent.config import Config, load
 from agent.dashboard.report import report_html
 from agent.dashboard.series import Sample
 from agent.errors import ProcessFailed
-from agent.proof.record import Record
+from agent.proof.record import Entry, Record
+from agent.runtime.docket import ASKED, TOLD
 from agent.sim.liquidator import liquidations
 from agent.sim.localnet import Localnet, LocalnetOptions, running
 from agent.sim.toolchain import Toolchain, install
@@ -34,6 +35,7 @@ from agent.tx.executor import delegation_code
 Show = Callable[[list[Sample]], None]
 
 BLOCK_S = 30  # simulated seconds from block to block
+PLACES = "Perpetual Curie, Lyra Avalon, Uniswap v3 and a stand-in of GMX v2"
 READY_S = 60.0  # the agent must be up and delegated by then
 SETTLE_BLOCKS = 3  # after the script, for what is still on its way
 QUIET_EVERY = 30  # blocks between two lines when nobody watches a terminal
@@ -69,17 +71,20 @@ def run(seed: int, out: Path, blocks: int, block_time: float, *, as_json: bool) 
         _agent(stage) as process,
     ):
         _await_delegation(stage, process)
+        began_at = stage.net.node.block_number() + 1
         with_agent = _play(stage, seed, console, process)
         for _ in range(SETTLE_BLOCKS):
             time.sleep(block_time)
             stage.net.node.mine()
         time.sleep(block_time)
+        born = requests_born(stage.net, began_at)
     labels = _labels(load(out / "with" / "evenkeel.toml", []))
-    figures = summary(seed, with_agent, without)
+    waited = _waited(load(out / "with" / "evenkeel.toml", []), born)
+    figures = summary(seed, with_agent, without, waited)
     series = (with_agent.series(labels), without.series({}))
     (out / "series.json").write_text(json.dumps([one.to_json() for one in series]))
     (out / "summary.json").write_text(json.dumps(figures, indent=2) + "\n")
-    subtitle = f"seed {seed}, {blocks} blocks of {BLOCK_S} s on Perpetual Curie, Lyra Avalon and Uniswap v3"
+    subtitle = f"seed {seed}, {blocks} blocks of {BLOCK_S} s on {PLACES}"
     report = report_html("An options book through a crash", subtitle, *series, figures)
     (out / "report.html").write_text(report)
     if as_json:
@@ -225,6 +230,16 @@ def _shown(stage: Stage, console: Console) -> Iterator[Show]:
             live.update(demo_table(stage.name, stage.blocks, samples, facts))
 
         yield draw
+
+
+def _waited(config: Config, born: int) -> dict[str, object]:
+    """What keepers were asked for and did."""
+    with assembly.record_of(config) as database:
+        record, entries = Record(database), list[Entry]()
+        while page := record.entries(entries[-1].seq if entries else 0, kinds=(ASKED, TOLD)):
+            entries += page
+    naked_limit = config.policy.naked_limit_usd_s
+    return requests_of(entries, born) | {"naked_limit_usd_s": naked_limit}
 
 
 def _labels(config: Config) -> dict[str, str]:

@@ -18,19 +18,32 @@ from rich.text import Text
 from agent import assembly
 from agent.chain.rpc import Rpc
 from agent.cli.command import show
-from agent.cli.view import assessment_table, no_plan_text, plan_table, positions_table, rows_table
+from agent.cli.view import (
+    assessment_table,
+    no_plan_text,
+    plan_table,
+    positions_table,
+    requests_table,
+    rows_table,
+)
 from agent.config import Config, load
 from agent.errors import Transient
+from agent.market.request import Phase, open_requests
+from agent.planning.pending import naked_usd_s
 from agent.risk.assessment import assess
 from agent.runtime import telemetry
 from agent.runtime.cycle import Desk, Pass, cycle
-from agent.runtime.summary import assessment_json, plan_json, snapshot_json
+from agent.runtime.docket import turn_json
+from agent.runtime.summary import assessment_json, plan_json, snapshot_json, standing_json
 from agent.runtime.supervisor import Look, Supervisor, require_positions
 from agent.values.address import parse_address
+from agent.values.fixed import to_float
 
 if TYPE_CHECKING:
     from agent.proof.record import Entry, Record
     from agent.runtime.metric import Metrics
+
+CALM = frozenset({Phase.REQUESTED, Phase.EXECUTED})
 
 
 def run(config: Config, *, live: bool, once: bool, delegate: bool, as_json: bool) -> None:
@@ -92,7 +105,8 @@ def watch(
             sys.stdout.flush()
             continue
         title = Text(f"block {head.number}  {account}  equity {assessment.equity_usd:,.2f}", style="bold")
-        console.print(Group(title, positions_table(snapshot), assessment_table(assessment)))
+        waiting = [requests_table(found)] if (found := open_requests(snapshot)) else []
+        console.print(Group(title, positions_table(snapshot), *waiting, assessment_table(assessment)))
 
 
 def positions(config: Config, *, as_json: bool) -> None:
@@ -153,10 +167,13 @@ def pass_json(done: Pass) -> dict[str, object]:
     return {
         "block": done.block.number,
         "risk": assessment_json(done.assessment),
+        "venues": [standing_json(one) for one in done.snapshot.standings],
         "plans": [plan_json(plan) for plan in done.plans],
         "simulated_gas": done.simulated.gas_used if done.simulated is not None else None,
         "sent": done.sent.tx_hash if done.sent is not None else None,
         "refused": list(done.refused),
+        "requests": [turn_json(turn, done.block) for turn in done.turns],
+        "naked_usd_s": naked_usd_s(done.naked),
         "outcomes": [
             {
                 "intent_id": after.outcome.intent_id,
@@ -218,6 +235,21 @@ def _log(log: telemetry.Logger, done: Pass) -> None:
             kept=after.kept,
             reason=after.outcome.reason,
         )
+    for turn in done.turns:
+        request = turn.request
+        say = log.info if turn.kept and request.phase in CALM else log.warning
+        say(
+            "request",
+            phase="gone" if turn.is_gone else request.phase.value,
+            venue=request.venue,
+            key=request.key,
+            size=to_float(request.size_wad),
+            filled=to_float(request.filled_wad),
+            kept=turn.kept,
+            reason=request.reason,
+        )
+    for overdue, _ in done.pending.taken:
+        log.warning("request is not filled", venue=overdue.venue, key=overdue.key, phase=overdue.phase.value)
     for reason in done.refused:
         log.warning("plan dropped", reason=reason)
     delta = {asset: round(greeks.delta, 4) for asset, greeks in done.assessment.by_asset.items()}

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from agent.dashboard.series import Sample
+from agent.dashboard.table import naked_text, requests_text
 
 BAR_HALF = 16  # characters on each side of zero
 TREND = 48  # blocks of spot in the sparkline
@@ -79,6 +80,9 @@ def comparison_table(figures: Mapping[str, object]) -> Table:
     for key, words, shape in ROWS:
         table.add_row(words, *(_figure(side[key], shape) for side in sides))
     table.add_row("intents executed twice", str(figures["intents_executed_more_than_once"]), "")
+    waited = cast(Mapping[str, object], figures["requests"])
+    table.add_row("requests to keepers", requests_text(waited), "")
+    table.add_row("worst naked exposure, USD x s", naked_text(waited), "")
     return table
 
 
@@ -92,6 +96,8 @@ def action_words(action: Mapping[str, object]) -> str:
         return f"pay {float(str(action['amount'])):,.2f} into {action['key']}"
     if kind == "RemoveCollateral":
         return f"take {float(str(action['amount'])):,.2f} out of {action['key']}"
+    if kind == "TakeBack":
+        return f"take back a request on {venue}"
     return f"close {float(str(action['size'])):.3f} of {action['key']}"
 
 

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 
 from rich.console import Group
 from rich.text import Text
 
 from agent.cli.grid import Grid
 from agent.market.instrument import LiquidityRange
-from agent.market.intent import Action, AddCollateral, RemoveCollateral, Trade
+from agent.market.intent import AddCollateral, RemoveCollateral, Step, TakeBack, Trade
 from agent.market.position import Position
+from agent.market.request import Request
 from agent.market.snapshot import Snapshot
 from agent.planning.plan import Plan
 from agent.risk.assessment import Assessment
-from agent.runtime.summary import finite, instrument_text
+from agent.runtime.summary import finite, instrument_text, settlement_text
 from agent.values.fixed import to_float
 
 
@@ -80,16 +82,47 @@ def no_plan_text(assessment: Assessment) -> Text:
 
 def plan_table(plan: Plan) -> Group:
     """One plan, and why."""
-    grid = Grid("leg", "venue", "what", "bound")
+    is_late = bool(plan.naked)
+    grid = Grid("leg", "venue", "what", "bound", *(("settled",) if is_late else ()))
     for leg, action in enumerate(plan.actions, 1):
-        grid.add(str(leg), action.venue, *_action_text(action))
+        settled = (settlement_text(plan, action),) if is_late else ()
+        grid.add(str(leg), action.venue, *_action_text(action), *settled)
     lines = [f"because {reason}" for reason in plan.reasons] + [f"cannot restore: {u}" for u in plan.unmet]
     lines.append(f"intent {plan.intent_id}")
     lines.append(f"checks before: {', '.join(c.name for c in plan.pre) or 'none'}")
     lines.append(f"checks after: {', '.join(c.name for c in plan.post) or 'none'}")
     after = ", ".join(f"{asset} {number(to_float(wad), 4)}" for asset, wad in plan.delta_after_wad.items())
     lines.append(f"net delta after: {after}; expected cost {number(to_float(plan.cost_wad))}")
+    lines += naked_lines(plan)
     return Group(grid, Text("\n".join(lines)))
+
+
+def naked_lines(plan: Plan) -> list[str]:
+    """What stays unhedged while keepers are waited for, and at most how much of it there may be."""
+    if not plan.naked:
+        return []
+    lines = [
+        f"waits for a keeper: {number(to_float(one.size_wad), 4)} {one.asset} on {one.market}"
+        f"{f' (request {one.key})' if one.key else ''}, at most {one.seconds} s"
+        for one in plan.naked
+    ]
+    until = ", ".join(f"{asset} {number(to_float(wad), 4)}" for asset, wad in plan.delta_until_wad.items())
+    lines.append(f"net delta until filled: {until}")
+    worst, most = plan.naked_usd_s, plan.naked_limit_usd_s
+    lines.append(f"worst-case naked exposure: {worst:,} USD x s, limit {most:,} USD x s")
+    return lines
+
+
+def requests_table(requests: Sequence[Request]) -> Grid:
+    """What keepers are asked for, one a row."""
+    grid = Grid(
+        "request", "market", "size", "filled", "phase", "may be taken back at", expendable=("request",)
+    )
+    for one in requests:
+        at = datetime.fromtimestamp(one.cancel_at_s, UTC).strftime("%Y-%m-%d %H:%M:%S")
+        sizes = (number(to_float(one.size_wad), 4), number(to_float(one.filled_wad), 4))
+        grid.add(one.key, one.market, *sizes, one.phase.value, at)
+    return grid
 
 
 def pairs_table(pairs: Iterable[tuple[str, object]]) -> Grid:
@@ -108,7 +141,7 @@ def rows_table(rows: Sequence[Mapping[str, object]], *, prose: str, expendable: 
     return grid
 
 
-def _action_text(action: Action) -> tuple[str, str]:
+def _action_text(action: Step) -> tuple[str, str]:
     if isinstance(action, Trade):
         verb = "buy" if action.size_wad > 0 else "sell"
         return (
@@ -119,6 +152,8 @@ def _action_text(action: Action) -> tuple[str, str]:
         return f"pay {number(to_float(action.amount_wad))} into {action.key}", ""
     if isinstance(action, RemoveCollateral):
         return f"take {number(to_float(action.amount_wad))} out of {action.key}", ""
+    if isinstance(action, TakeBack):
+        return f"take back request {action.key}", ""
     return (
         f"close {number(to_float(action.size_wad), 4)} of {action.key}",
         f"for {number(to_float(action.max_cost_wad))} at most",

@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field, SecretStr, model_validator
 
 from agent.chain.breaker import BreakerPolicy
 from agent.chain.endpoint import EndpointPolicy
+from agent.chain.manner import Means
 from agent.chain.transport import redacted
 from agent.config.custody import Section, SignerSection, Url
 from agent.config.secret import PREFIX, Environment, read_file, read_secret
@@ -20,7 +21,7 @@ from agent.planning.policy import Policy
 from agent.tx.fees import FeePolicy
 from agent.tx.lane import LanePolicy
 from agent.values.address import Address
-from agent.venues.deployments import AddressField
+from agent.venues.record import AddressField
 
 
 class ChainSection(Section):
@@ -54,6 +55,9 @@ class RpcSection(Section):
     batch_counts: Literal["calls", "one"] = Field(
         default="calls", description="how a batch counts: as its calls, or as one request"
     )
+    lens: Literal["auto", "override", "deployless", "multicall", "plain"] = Field(
+        default="auto", description="how much is read at once; auto: the best way that each node offers"
+    )
     breaker_faults: int = Field(
         default=3, ge=1, le=1000, description="faults in a row after which a node is left alone"
     )
@@ -79,6 +83,7 @@ class RpcSection(Section):
             burst=self.burst,
             batch_counts=self.batch_counts,
             breaker=BreakerPolicy(self.breaker_faults, self.breaker_wait_s, self.breaker_max_wait_s),
+            means=None if self.lens == "auto" else Means(self.lens),
         )
 
     @property

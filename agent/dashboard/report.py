@@ -10,7 +10,7 @@ from plotly.subplots import make_subplots
 
 from agent.dashboard.series import Series
 from agent.dashboard.style import FIT, PAGE
-from agent.dashboard.table import rows, verdict
+from agent.dashboard.table import rows, verdict, waited_rows
 
 # Okabe and Ito's blue and vermilion: told apart with every kind of colour vision
 COLOURS = ("#0072b2", "#d55e00")
@@ -47,6 +47,7 @@ def report_html(
         head=escape(verdict(summary)),
         rows=rows(summary),
         doubled=escape(str(summary["intents_executed_more_than_once"])),
+        waited=waited_rows(summary),
         chart=drawn,
         far=f"{FAR:.0%}",
     )

@@ -77,6 +77,7 @@ PAGE = (
 <tbody>
 {rows}
 <tr><th scope="row">Intents executed more than once</th><td colspan="2" id="doubled">{doubled}</td></tr>
+{waited}
 </tbody>
 </table>
 </section>

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from html import escape
 from typing import cast
 
+ENDS = ("executed", "partly", "cancelled")  # of a request
 SIDES = ("with_agent", "without_agent")
 ROWS = (
     ("liquidations", "Liquidations of the book", "{:,.0f}"),
@@ -38,6 +39,34 @@ def rows(summary: Mapping[str, object]) -> str:
         cells = "".join(f'<td data-key="{key}">{escape(_figure(side[key], shape))}</td>' for side in sides)
         lines.append(f'<tr><th scope="row">{words}</th>{cells}</tr>')
     return "\n".join(lines)
+
+
+def requests_text(waited: Mapping[str, object]) -> str:
+    """What became of the requests to keepers, in a line."""
+    ended = ", ".join(f"{waited[end]} {end}" for end in (*ENDS, "open") if waited[end])
+    on_way = (("were_expired", "expired"), ("were_frozen", "frozen"))
+    passed = ", ".join(f"{waited[key]} {word}" for key, word in on_way if waited[key])
+    return f"{waited['asked']}{f': {ended}' if ended else ''}{f' ({passed} on the way)' if passed else ''}"
+
+
+def naked_text(waited: Mapping[str, object]) -> str:
+    """The most that a plan left unhedged while keepers were waited for, and what it may be."""
+    return f"{waited['worst_naked_usd_s']:,} of {waited['naked_limit_usd_s']:,}"
+
+
+def waited_rows(summary: Mapping[str, object]) -> str:
+    """The rows about keepers; none where the summary tells nothing of them."""
+    waited = cast(Mapping[str, object] | None, summary.get("requests"))
+    if waited is None:
+        return ""
+    lines = (
+        ("requests", "Requests to keepers", requests_text(waited)),
+        ("naked", "Worst naked exposure, USD x seconds", naked_text(waited)),
+    )
+    return "\n".join(
+        f'<tr><th scope="row">{words}</th><td colspan="2" id="{key}">{escape(text)}</td></tr>'
+        for key, words, text in lines
+    )
 
 
 def _times(count: object) -> str:

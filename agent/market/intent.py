@@ -60,6 +60,17 @@ Action = Trade | AddCollateral | RemoveCollateral | Reduce
 
 
 @dataclass(frozen=True, slots=True)
+class TakeBack:
+    """Cancel a request that no keeper has filled (`agent.market.request`)."""
+
+    venue: str
+    key: str  # Request.key
+
+
+Step = Action | TakeBack
+
+
+@dataclass(frozen=True, slots=True)
 class Order:
     """An action in the venue's own calls, with the checks that prove it happened as meant.
 

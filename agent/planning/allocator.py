@@ -15,6 +15,7 @@ from agent.planning.decision import Decision, Exact, decision, exact
 from agent.planning.item import Deal, is_tradable
 from agent.planning.listing import Stage
 from agent.planning.optimum import Infeasible, Optimum, Trouble, solve
+from agent.planning.pending import is_keeper
 from agent.planning.problem import Problem, chord_errors
 from agent.planning.split import split
 from agent.values.fixed import from_float
@@ -58,7 +59,9 @@ class Watch:
 def find(ask: Ask, watch: Watch) -> Found | Trouble:
     """The decision on ``ask``; Trouble if there was no time or an answer that the exact models would take."""
     if ask.is_idle:
-        return Found(Decision(deltas_wad=ask.deltas_wad), Stage.USUAL, 0, 0.0, 0.0, 0.0)
+        return Found(
+            Decision(deltas_wad=ask.deltas_wad, open_wad=ask.open_wad), Stage.USUAL, 0, 0.0, 0.0, 0.0
+        )
     extra: dict[str, list[int]] = {}
     solves = 0
     hard: Problem | None = None
@@ -142,7 +145,8 @@ def _settle(
 
 def _usual(ask: Ask, plan: Blueprint) -> Optimum | None:
     """The closed form, where nothing but deltas is due."""
-    if ask.greeks or (ask.with_margin and ask.needy):
+    is_late = any(isinstance(item, Deal) and is_keeper(item.offer) for item in plan.items.values())
+    if ask.greeks or (ask.with_margin and ask.needy) or ask.pending.requests or is_late:
         return None
     return split(plan.problem, [f"delta {asset}" for asset in ask.due])
 

@@ -10,6 +10,7 @@ from agent.market.offer import Offer
 from agent.market.snapshot import Snapshot
 from agent.planning.carry import Expected
 from agent.planning.curve import Curves
+from agent.planning.pending import NOTHING, Pending, exposures, naked_usd_s, room_wad
 from agent.planning.policy import Policy
 from agent.planning.treasury import Treasury
 from agent.risk.assessment import Assessment
@@ -20,7 +21,9 @@ COMPANY = 2  # a hedge that can ride along with a rescue is due at half the trig
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """One question to the planner. ``due`` are the assets whose delta is to be traded back to zero, with
+    """One question to the planner. ``deltas_wad`` count what is on its way (``pending``) as filled,
+    ``open_wad`` are those of what is held; both are to stay in the band. ``naked``: what open requests
+    leave naked, quote x seconds. ``due`` are the assets whose delta is to be traded back to zero, with
     whether it is outside its band; ``needy`` the accounts nearer to liquidation than the guard distance, with
     the collateral (wad) that would bring them just there; ``greeks`` the (greek, asset) out of their bands.
     """
@@ -36,6 +39,9 @@ class Ask:
     due: Mapping[str, bool]
     needy: Mapping[str, int]
     greeks: tuple[tuple[str, str], ...]
+    open_wad: Mapping[str, int]
+    pending: Pending = NOTHING
+    naked: int = 0
 
     @property
     def is_idle(self) -> bool:
@@ -45,6 +51,10 @@ class Ask:
     @property
     def offers(self) -> list[Offer]:
         return [offer for state in self.snapshot.venues for offer in state.offers]
+
+    def room_wad(self, offer: Offer, sign: int) -> int:
+        """The most that may be traded there, as of `pending.room_wad`."""
+        return room_wad(offer, sign, self.pending, self.naked, self.policy)
 
     @property
     def accounts(self) -> dict[str, MarginAccount]:
@@ -68,12 +78,15 @@ def ask(
     policy: Policy,
     curves: Curves,
     needy: Mapping[str, int],
+    pending: Pending = NOTHING,
     *,
     with_hedge: bool,
     with_margin: bool,
 ) -> Ask:
     """What is due, by the policy's triggers. ``needy`` as of `needy_accounts`."""
-    deltas = {asset: from_float(greeks.delta) for asset, greeks in assessment.by_asset.items()}
+    held = {asset: from_float(delta) for asset, delta in assessment.deltas.items()}
+    held |= {asset: 0 for asset in pending.assets if asset not in held}
+    deltas = {asset: wad + pending.coming_wad(asset) for asset, wad in held.items()}
     due: dict[str, bool] = {}
     broken: list[tuple[str, str]] = []
     if with_hedge:
@@ -100,14 +113,23 @@ def ask(
         due,
         needy,
         tuple(broken),
+        held,
+        pending,
+        naked_usd_s(exposures(pending.requests, snapshot, policy)),
     )
 
 
-def needy_accounts(snapshot: Snapshot, policy: Policy, curves: Curves) -> dict[str, int]:
-    """The accounts that the policy's guard distance would liquidate, with what brings each just there."""
+def needy_accounts(
+    snapshot: Snapshot, policy: Policy, curves: Curves, pending: Pending = NOTHING
+) -> dict[str, int]:
+    """The accounts that the policy's guard distance would liquidate, with what brings each just there.
+    Collateral that is on its way by a request counts: it is not to be paid twice.
+    """
     found = {}
     for account in snapshot.margins:
         floor_wad = curves.ledger.short_wad(account, policy.guard_distance)
+        if floor_wad - pending.collateral_wad(account.key) <= 0:
+            continue
         if floor_wad > 0:
             found[account.key] = floor_wad
     return found

@@ -9,7 +9,8 @@ from agent.market.margin import MarginAccount
 from agent.planning.ask import Ask
 from agent.planning.item import Close, Deal, Item, Take, is_quote, token_price, touches
 from agent.planning.listing import Listing, Stage, listing
-from agent.planning.menu import Point, close_choice, deal_choice, pay_choice, take_choice
+from agent.planning.menu import NAKED, Point, close_choice, deal_choice, held, pay_choice, take_choice
+from agent.planning.pending import is_keeper
 from agent.planning.problem import Choice, Problem, Row
 from agent.planning.safety import edges
 from agent.values.address import Address
@@ -92,6 +93,27 @@ def _add_delta_rows(draft: _Draft) -> None:
         draft.rows.append(Row(measure, start, -bound, bound, limit, harsh))
         if asset in ask.due:
             draft.rows.append(Row(measure, start, 0.0, 0.0, price=policy.open_delta_bps / 1e4 * price))
+        _add_held_rows(draft, asset)
+    late = [deal for deal in draft.items.deals if is_keeper(deal.offer)]
+    if late:
+        most = float(max(policy.naked_limit_usd_s, ask.naked))
+        draft.rows.append(Row(NAKED, float(ask.naked), upper=most, limit="policy.naked_limit_usd_s"))
+
+
+def _add_held_rows(draft: _Draft, asset: str) -> None:
+    """The band holds for what is held, too, as long as nobody has filled what is on its way: what can be done
+    at once is done at once as far as the band asks for it, and nothing takes the book out of its band (or
+    farther out) on the strength of a fill that has not happened.
+    """
+    ask, policy = draft.ask, draft.ask.policy
+    if not (asset in ask.pending.assets or any(is_keeper(d.offer) for d in draft.items.deals)):
+        return
+    start = to_float(ask.open_wad.get(asset, 0))
+    band = to_float(max(policy.band_wad(asset), policy.min_trade_wad))
+    bound = max(band, abs(start))
+    draft.rows.append(Row(held(asset), start, -bound, bound, f"delta band {asset} until filled"))
+    if abs(start) > band:
+        draft.rows.append(Row(held(asset), start, -band, band, price=BAND_PRICE * ask.spot(asset)))
 
 
 def _add_greek_rows(draft: _Draft) -> None:
@@ -256,7 +278,7 @@ def _choice(
             draft.points,
             ask.gas(policy.trade_gas),
             "" if is_spot else needs.get(item.offer.venue, ""),
-            next(iter(wallet(None)), "") if is_spot else "",
+            next(iter(wallet(None)), "") if is_spot or is_keeper(item.offer) else "",
             next(iter(wallets.get(base, ())), "") if is_spot and base is not None else "",
         )
     if isinstance(item, Close):

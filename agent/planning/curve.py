@@ -8,9 +8,10 @@ from agent.market.margin import TradableAccount
 from agent.market.offer import Offer
 from agent.planning.carry import Expected, carry_per_unit
 from agent.planning.item import Deal
+from agent.planning.pending import is_keeper
 from agent.planning.policy import Policy
 from agent.planning.safety import Ledger, slack_wad
-from agent.values.fixed import ratio_up
+from agent.values.fixed import ratio_up, to_float
 
 SHARES = (
     1,
@@ -55,8 +56,15 @@ class Curves:
         return self.needs[key]
 
     def carry(self, offer: Offer, sign: int) -> float:
-        """Quote per unit on the side of ``sign`` that the policy reckons with."""
-        return carry_per_unit(offer, sign, self.policy, self.expected)
+        """Quote per unit on the side of ``sign`` that the policy reckons with, a keeper's risk included."""
+        carry = carry_per_unit(offer, sign, self.policy, self.expected)
+        if is_keeper(offer):
+            carry += to_float(offer.price_wad) * float(self.policy.keeper_risk_bps) / 10_000
+        return carry
+
+    def fixed_wad(self, offer: Offer) -> int:
+        """Quote for asking at all."""
+        return offer.request_cost_wad if is_keeper(offer) else 0
 
     def points(self, deal: Deal) -> list[int]:
         """The sizes a deal's curve is known at, rising, without 0."""

@@ -22,6 +22,7 @@ from agent.planning.item import (
     touches,
 )
 from agent.planning.listing import Stage
+from agent.planning.pending import is_keeper
 from agent.values.address import Address
 from agent.values.fixed import from_float, mul_div_down, mul_down, mul_up, to_float
 
@@ -33,7 +34,8 @@ UP = 5e-7  # of a partial close is closed on top: the solver's rows may be off b
 @dataclass(frozen=True, slots=True)
 class Decision:
     """Actions by kind, in exact ints. ``cost_wad``: fee, impact and carry of the fills and the premium of the
-    closes, in quote; gas is the chain's. ``deltas_wad`` per asset afterwards. ``unmet``: what is not kept.
+    closes, in quote; gas is the chain's. ``deltas_wad`` per asset afterwards, with all that is asked of
+    keepers filled; ``open_wad`` with nothing of it filled. ``unmet``: what is not kept.
     """
 
     trades: tuple[Trade, ...] = ()
@@ -43,6 +45,7 @@ class Decision:
     reasons: tuple[str, ...] = ()
     unmet: tuple[str, ...] = ()
     deltas_wad: Mapping[str, int] = field(default_factory=dict)
+    open_wad: Mapping[str, int] = field(default_factory=dict)
     cost_wad: int = 0
     is_urgent: bool = False
 
@@ -74,6 +77,7 @@ class Exact:
     takes: dict[str, int] = field(default_factory=dict)
     pays: dict[str, int] = field(default_factory=dict)
     deltas_wad: dict[str, int] = field(default_factory=dict)
+    open_wad: dict[str, int] = field(default_factory=dict)
     accounts: dict[str, MarginAccount] = field(default_factory=dict)
     closed: set[str] = field(default_factory=set)
     premium_wad: int = 0
@@ -83,7 +87,7 @@ class Exact:
 
 def exact(ask: Ask, plan: Blueprint, sizes: Mapping[str, float], stage: Stage) -> Exact:
     """The proposal ``sizes`` as it would be done."""
-    done = Exact(deltas_wad=dict(ask.deltas_wad), accounts=ask.accounts)
+    done = Exact(deltas_wad=dict(ask.deltas_wad), open_wad=dict(ask.open_wad), accounts=ask.accounts)
     items = [(plan.items[name], size) for name, size in sizes.items()]
     budget: dict[Address, int] = dict(ask.treasury.by_token)
     closes = [(item, size) for item, size in items if isinstance(item, Close)]
@@ -124,6 +128,7 @@ def decision(ask: Ask, done: Exact, unmet: Sequence[str]) -> Decision:
         tuple(reasons),
         tuple(unmet),
         done.deltas_wad,
+        done.open_wad,
         sum(fill.cost_wad for fill in done.fills) + done.premium_wad,
         bool(done.trades) and any(ask.due.get(f.offer.asset, False) for f in done.fills),
     )
@@ -143,6 +148,7 @@ def _close(ask: Ask, done: Exact, close: Close, size: float, budget: dict[Addres
     asset = position.instrument.asset
     delta_wad = mul_div_down(from_float(position.greeks.delta), size_wad, held_wad)
     done.deltas_wad[asset] = done.deltas_wad.get(asset, 0) - delta_wad
+    done.open_wad[asset] = done.open_wad.get(asset, 0) - delta_wad
     done.premium_wad += bill_wad - mul_up(size_wad, position.mark_wad)
     quote = ask.treasury.quote
     if position.size_wad < 0 and quote is not None:
@@ -190,8 +196,11 @@ def _trade(
     limit_wad = curves.deal_limit_wad(deal, abs(size_wad))
     trade = Trade(offer.venue, offer.market, size_wad, limit_wad)
     carry = curves.carry(offer, deal.sign) * to_float(abs(size_wad))
-    done.fills.append(Fill(offer, size_wad, curves.cost_wad(offer, size_wad) + from_float(carry)))
+    cost_wad = curves.cost_wad(offer, size_wad) + curves.fixed_wad(offer)
+    done.fills.append(Fill(offer, size_wad, cost_wad + from_float(carry)))
     done.deltas_wad[offer.asset] = done.deltas_wad.get(offer.asset, 0) + size_wad
+    if not is_keeper(offer):
+        done.open_wad[offer.asset] = done.open_wad.get(offer.asset, 0) + size_wad
     for key, account in done.accounts.items():
         if touches(account, offer) and is_tradable(account):
             done.accounts[key] = account.traded(offer.market, size_wad, limit_wad)
@@ -326,6 +335,12 @@ def _object(ask: Ask, done: Exact, stage: Stage) -> None:
             bound_wad = max(bound_wad, before_wad)
         if ask.with_hedge and abs(delta_wad) > bound_wad + bound_wad // 10**6:
             done.broken.append(f"delta band {asset}")
+        open_wad, bound_wad = (
+            abs(done.open_wad.get(asset, 0)),
+            max(policy.band_wad(asset), policy.min_trade_wad),
+        )
+        if asset in ask.due and open_wad > bound_wad + bound_wad // 10**6 and open_wad != abs(delta_wad):
+            done.broken.append(f"delta band {asset} until filled")
 
 
 def _no_worse(ask: Ask, done: Exact, key: str) -> bool:

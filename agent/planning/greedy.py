@@ -15,6 +15,7 @@ from agent.planning.allocation import Fill, allocate
 from agent.planning.ask import Ask
 from agent.planning.decision import Decision
 from agent.planning.item import is_tradable, touches
+from agent.planning.pending import is_keeper
 from agent.planning.treasury import Funding, Treasury, fund
 from agent.values.fixed import WAD, decimal, to_float
 
@@ -32,7 +33,7 @@ def decide(ask: Ask) -> Decision:
 def _attempt(ask: Ask, barred: frozenset[str]) -> tuple[Decision, frozenset[str]]:
     """A decision without the ``barred`` markets, and the markets whose trades an exact model refuses."""
     policy, treasury = ask.policy, ask.treasury
-    deltas = dict(ask.deltas_wad)
+    deltas, held = dict(ask.deltas_wad), dict(ask.open_wad)
     accounts = ask.accounts
     trades: list[Trade] = []
     reasons: list[str] = []
@@ -46,6 +47,7 @@ def _attempt(ask: Ask, barred: frozenset[str]) -> tuple[Decision, frozenset[str]
             trades.append(Trade(fill.offer.venue, fill.offer.market, fill.size_wad, limit_wad))
             cost_wad += fill.cost_wad
             deltas[asset] += fill.size_wad
+            held[asset] += 0 if is_keeper(fill.offer) else fill.size_wad
             for key, account in accounts.items():
                 if touches(account, fill.offer) and is_tradable(account):
                     accounts[key] = account.traded(fill.offer.market, fill.size_wad, limit_wad)
@@ -54,9 +56,14 @@ def _attempt(ask: Ask, barred: frozenset[str]) -> tuple[Decision, frozenset[str]
             reasons.append(f"net delta {asset} {decimal(delta_wad):.4f} beyond its trigger")
         if abs(unfilled_wad) > policy.band_wad(asset):
             unmet.append(f"delta band {asset}: no venue can trade {decimal(unfilled_wad):.4f} now")
-    funding = fund(accounts, ask.snapshot, policy, treasury) if ask.with_margin else Funding((), (), ())
+    funding = (
+        fund(accounts, ask.snapshot, policy, treasury, ask.pending)
+        if ask.with_margin
+        else Funding((), (), ())
+    )
     for asset, change_wad in funding.delta_change_wad.items():
         deltas[asset] = deltas.get(asset, 0) + change_wad
+        held[asset] = held.get(asset, 0) + change_wad
     made = Decision(
         tuple(trades),
         tuple(a for a in funding.actions if isinstance(a, Reduce)),
@@ -65,6 +72,7 @@ def _attempt(ask: Ask, barred: frozenset[str]) -> tuple[Decision, frozenset[str]
         (*reasons, *funding.reasons),
         (*unmet, *funding.unmet),
         deltas,
+        held,
         cost_wad,
         any(ask.due.values()) and bool(trades),
     )
@@ -92,13 +100,22 @@ def _hedge(
     offers = [o for o in ask.offers if o.asset == asset and str(o.market) not in barred]
 
     def capacity(offer: Offer, sign: int) -> int:
+        return min(ask.room_wad(offer, sign), affordable(offer, sign))
+
+    def affordable(offer: Offer, sign: int) -> int:
         if offer.cash_token is not None:
             return treasury.spot_capacity_wad(asset, sign, offer.price_wad)
         free = sum(max(0, a.removable_wad) for a in snapshot.margins if a.venue == offer.venue)
         return _margined(offer, sign, abs(size_wad), free + treasury.cash_wad)
 
-    done = allocate(size_wad, offers, float(policy.holding_hours), capacity)
+    firm = [offer for offer in offers if not is_keeper(offer)]
+    done = allocate(size_wad, firm, float(policy.holding_hours), capacity)
     fills = tuple(_whole(ask, fill) for fill in done.fills)
+    late = [offer for offer in offers if is_keeper(offer)]
+    if done.unfilled_wad and late and not ask.pending.requests:  # one at a time: their limit is one for all
+        late = [max(late, key=lambda offer: capacity(offer, 1 if size_wad > 0 else -1))]
+        rest = allocate(done.unfilled_wad, late, float(policy.holding_hours), capacity)
+        fills = (*fills, *(_whole(ask, fill) for fill in rest.fills))
     fills = tuple(f for f in fills if abs(f.size_wad) >= _least_wad(ask, f.offer))
     return fills, size_wad - sum(f.size_wad for f in fills)
 

@@ -19,6 +19,7 @@ from agent.planning.item import (
     is_tradable,
     touches,
 )
+from agent.planning.pending import is_keeper, late_venues
 from agent.values.fixed import from_float
 
 
@@ -58,13 +59,18 @@ def _list_closes(listing: Listing) -> None:
     """Options of needy accounts, and all of an asset whose gamma or vega is out of its band."""
     ask = listing.ask
     accounts = ask.accounts
-    names = [state.venue for state in ask.snapshot.venues]
+    names = [state.venue for state in ask.snapshot.venues if state.venue not in ask.snapshot.shut]
     wanted_assets = {asset for _, asset in ask.greeks}
     seen: set[str] = set()
+    late = late_venues(ask.snapshot)
     for position in (*closable(ask.snapshot.positions, names), *_standing(ask)):
         account = accounts.get(position.key)
         is_needed = ask.with_margin and position.key in ask.needy
-        if position.key in seen or not (is_needed or position.instrument.asset in wanted_assets):
+        if (
+            position.key in seen
+            or position.venue in late
+            or not (is_needed or position.instrument.asset in wanted_assets)
+        ):
             continue
         seen.add(position.key)
         listing.closes.append(Close(position, account, is_whole=True))
@@ -105,7 +111,7 @@ def _list_deals(listing: Listing) -> None:
         if loose.get(asset, 0) > 0 or (asset in backs and asset not in ask.due):
             signs = [1, -1]
         for sign in signs if reach_wad > 0 else ():
-            most_wad = offer.max_buy_wad if sign > 0 else offer.max_sell_wad
+            most_wad = ask.room_wad(offer, sign)
             if offer.cash_token is not None:
                 most_wad = min(most_wad, ask.treasury.spot_capacity_wad(asset, sign, offer.price_wad))
             cap_wad = max(0, min(most_wad, reach_wad))
@@ -124,14 +130,14 @@ def _back(listing: Listing, offer: Offer) -> Deal | None:
     if held is None or held.size_wad == 0:
         return None
     sign = -1 if held.size_wad > 0 else 1
-    saves = listing.stage > Stage.USUAL and any(
+    # what somebody else does some time saves an account only where nothing else does
+    saves = listing.stage > (Stage.WIDE if is_keeper(offer) else Stage.USUAL) and any(
         a.key in ask.needy and touches(a, offer) for a in ask.snapshot.margins
     )
     relieves = offer.asset in ask.due and ask.curves.carry(offer, sign) < 0
     if not (saves or relieves):
         return None
-    most_wad = offer.max_buy_wad if sign > 0 else offer.max_sell_wad
-    cap_wad = min(most_wad, abs(held.size_wad))
+    cap_wad = min(ask.room_wad(offer, sign), abs(held.size_wad))
     if cap_wad <= 0:
         return None
     urgent = ask.due.get(offer.asset, True)
@@ -146,9 +152,10 @@ def _list_moves(listing: Listing) -> None:
     target, release = float(policy.target_distance), float(policy.release_distance)
     receivers = [a for a in ask.snapshot.margins if a.key in ask.needy or a.key in listing.shaped]
     tokens = {a.collateral_token.address for a in receivers}
+    late = late_venues(ask.snapshot)
     for account in ask.snapshot.margins:
         token = account.collateral_token.address
-        if account.key in ask.needy or token not in tokens:
+        if account.key in ask.needy or token not in tokens or account.venue in late:
             continue
         if receivers == [account]:
             continue

@@ -9,11 +9,13 @@ from agent.market.margin import MarginAccount
 from agent.market.offer import LottedOffer
 from agent.planning.curve import Curves
 from agent.planning.item import Close, Deal, Pay, Take, close_bill_wad, is_reducible, is_tradable, touches
+from agent.planning.pending import is_keeper, leg_exposure
 from agent.planning.policy import Policy
 from agent.planning.problem import Choice
 from agent.planning.safety import slack_wad
 from agent.values.fixed import BPS, from_float, mul_up, to_float
 
+NAKED = "naked exposure"  # the measure of what requests leave open, quote x seconds
 MOVE_PRICE = 1e-7  # of what is moved: breaks ties, so that no more is moved than is of use
 
 
@@ -27,11 +29,17 @@ class Point:
     start_wad: int
 
 
+def held(asset: str) -> str:
+    """The measure of an asset's delta as long as nothing that is on its way is filled."""
+    return f"delta {asset} unfilled"
+
+
 def deal_choice(
     deal: Deal, curves: Curves, points: Sequence[Point], gas: float, need: str, cash: str, base: str
 ) -> Choice:
-    """A trade. ``need``, ``cash`` and ``base`` are the measures of initial margin, of the quote it is paid in
-    and of the token a sale takes; empty where they do not matter.
+    """A trade. One that is filled later changes the delta that there is when everything is filled, not the
+    one that is held. ``need``, ``cash`` and ``base`` are the measures of initial margin, of the quote it is
+    paid in and of the token a sale takes; empty where they do not matter.
     """
     offer, sign, policy = deal.offer, deal.sign, curves.policy
     capacity = f"capacity {deal.name}"
@@ -56,6 +64,11 @@ def deal_choice(
     costs = [0.0]
     costs += [to_float(curves.cost_wad(offer, sign * size)) + carry * to_float(size) for size in sizes[1:]]
     effects: dict[str, tuple[float, ...]] = {f"delta {offer.asset}": tuple(sign * size for size in floats)}
+    if is_keeper(offer):
+        naked = leg_exposure(offer, sizes[-1], policy).usd_s
+        effects[NAKED] = tuple(naked * size / floats[-1] for size in floats)
+    else:
+        effects[held(offer.asset)] = effects[f"delta {offer.asset}"]
     for point in points:
         account = point.account
         if is_tradable(account) and touches(account, offer):
@@ -68,10 +81,10 @@ def deal_choice(
     if need:
         taken = [0.0, *(to_float(curves.need_wad(offer, sign * size)) for size in sizes[1:])]
         effects[need] = tuple(-value for value in taken)
-    if cash and sign > 0:
+    if cash and (sign > 0 or is_keeper(offer)):
         paid = [0.0]
         for size in sizes[1:]:
-            paid.append(to_float(mul_up(size, curves.deal_limit_wad(deal, size))))
+            paid.append(to_float(_paid_wad(deal, curves, size)))
         effects[cash] = tuple(-value for value in paid)
     if base and sign < 0:
         effects[base] = tuple(-size for size in floats)
@@ -80,7 +93,7 @@ def deal_choice(
         deal.name,
         floats,
         tuple(costs),
-        fixed_cost=gas,
+        fixed_cost=gas + to_float(curves.fixed_wad(offer)),
         lot=to_float(deal.lot_wad),
         minimum=to_float(minimum_wad),
         effects=effects,
@@ -89,6 +102,13 @@ def deal_choice(
         minimum_limit=f"smallest trade {deal.name}",
         reach=to_float(deal.reach_wad),
     )
+
+
+def _paid_wad(deal: Deal, curves: Curves, size_wad: int) -> int:
+    """Quote out of the wallet at most: the price, or the margin that travels with a request."""
+    if is_keeper(deal.offer):
+        return max(0, deal.offer.cash_need_wad(deal.sign * size_wad))
+    return mul_up(size_wad, curves.deal_limit_wad(deal, size_wad))
 
 
 def pay_choice(
@@ -157,6 +177,7 @@ def close_choice(
     asset = position.instrument.asset
     changes = {
         f"delta {asset}": -greeks.delta,
+        held(asset): -greeks.delta,
         f"gamma {asset}": -greeks.gamma,
         f"vega {asset}": -greeks.vega,
     }

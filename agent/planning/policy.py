@@ -95,11 +95,34 @@ class Policy(BaseModel):
     switch_margin: Decimal = Field(
         default=Decimal("0.5"), ge=0, description="what gained funding must pay beyond its cost: 0.5 is half"
     )
+    naked_limit_usd_s: int = Field(
+        default=2_000_000,
+        ge=0,
+        description="most quote x seconds that requests to keepers may leave unhedged; 0: never ask a keeper",
+    )
+    keeper_risk_bps: Decimal = Field(
+        default=Decimal(2),
+        ge=0,
+        description="what waiting for a keeper is reckoned to cost, of the price, beside fee and impact",
+    )
+    keeper_failures: int = Field(
+        default=3, ge=1, le=1000, description="requests in a row that came to nothing, until a market rests"
+    )
+    keeper_rest_blocks: int = Field(
+        default=50, ge=1, le=1_000_000, description="blocks for which it is asked for nothing then"
+    )
     trade_gas: int = Field(default=700_000, ge=0, description="gas a trade is reckoned to take")
     transfer_gas: int = Field(default=200_000, ge=0, description="gas moving collateral is reckoned to take")
     close_gas: int = Field(default=1_500_000, ge=0, description="gas closing an option is reckoned to take")
     solver_ms: int = Field(
         default=120, ge=0, le=10_000, description="longest search for the cheapest plan; then a simple one"
+    )
+
+    exit_lead_hours: Decimal = Field(
+        default=Decimal(72),
+        ge=0,
+        le=24 * 365,
+        description="how long before a venue ends nothing new is begun there, and it is warned of",
     )
 
     @model_validator(mode="after")
@@ -138,6 +161,10 @@ class Policy(BaseModel):
     @property
     def cash_reserve_wad(self) -> int:
         return from_decimal(self.cash_reserve)
+
+    @property
+    def exit_lead_s(self) -> int:
+        return int(self.exit_lead_hours * 3600)
 
     def worse_price_wad(self, price_wad: int, size_wad: int, *, is_urgent: bool = False) -> int:
         """The limit price: ``slippage_bps`` worse than ``price_wad`` for the side of ``size_wad``."""

@@ -9,6 +9,7 @@ from agent.market.intent import Action, AddCollateral, Reduce, RemoveCollateral
 from agent.market.margin import CollateralKind, MarginAccount
 from agent.market.position import Position
 from agent.market.snapshot import Snapshot
+from agent.planning.pending import NOTHING, Pending, late_venues
 from agent.planning.policy import Policy
 from agent.risk.remedy import collateral_to
 from agent.values.address import Address
@@ -30,11 +31,7 @@ class Treasury:
         by_token = {amount.token.address: amount.wad for amount in snapshot.wallet.balances}
         if quote is not None:
             by_token[quote] = max(0, by_token.get(quote, 0) - policy.cash_reserve_wad)
-        tokens = {
-            a.asset: a.collateral_token.address
-            for a in snapshot.margins
-            if a.collateral_kind is CollateralKind.BASE
-        }
+        tokens = {asset: token for kind, asset, token in snapshot.postings if kind is CollateralKind.BASE}
         for position in snapshot.wallet_positions:
             tokens.setdefault(position.instrument.asset, Address(position.key.rpartition(":")[2]))
         return Treasury(quote, by_token, tokens)
@@ -82,21 +79,29 @@ class _Need:
 
 
 def fund(
-    accounts: Mapping[str, MarginAccount], snapshot: Snapshot, policy: Policy, treasury: Treasury
+    accounts: Mapping[str, MarginAccount],
+    snapshot: Snapshot,
+    policy: Policy,
+    treasury: Treasury,
+    pending: Pending = NOTHING,
 ) -> Funding:
     """Bring every account that is below its floor to its target, with the least disturbance.
 
     Cash comes from the wallet, then from accounts with more than they need, then from closing the
     positions that are nearest to liquidation. When there is not enough, the nearest to liquidation is paid
-    first, and floors come before targets.
+    first, and floors come before targets. What a keeper brings some time pays for nothing, and what is on its
+    way to an account is not paid again.
     """
     needs = _needs(accounts, policy)
+    needs = [need for need in needs if need.floor_wad > pending.collateral_wad(need.account.key)]
     if not needs:
         return Funding((), (), ())
 
     reasons = tuple(f"{n.account.key} is nearer to liquidation than {policy.floor_distance}" for n in needs)
     budget = dict(treasury.by_token)
-    removals = _release(accounts, needs, policy, budget)
+    late = late_venues(snapshot)
+    prompt = {key: account for key, account in accounts.items() if account.venue not in late}
+    removals = _release(prompt, needs, policy, budget)
     reductions: list[Action] = []
     delta_change: dict[str, int] = {}
     unmet: list[str] = []
@@ -106,7 +111,7 @@ def fund(
         missing_wad = _missing(open_needs, budget, token.address)
         if missing_wad <= 0:
             continue
-        position = _position(snapshot, need.account)
+        position = _position(snapshot, need.account) if need.account.key in prompt else None
         reduce = _close(position, policy) if position is not None else None
         if position is not None and reduce is not None and _payable(need.account, reduce, treasury, budget):
             reductions.append(reduce)

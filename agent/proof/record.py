@@ -8,7 +8,7 @@ newest hash elsewhere can also tell if the end was cut off.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import cast
@@ -90,10 +90,15 @@ class Record:
             raise self._broken(f"the noted entry {must_hold} is not in the record of {count}")
         return count
 
-    def entries(self, after: int = 0, limit: int = _PAGE) -> tuple[Entry, ...]:
-        """Links after number ``after``, oldest first. They are not checked here."""
+    def entries(self, after: int = 0, limit: int = _PAGE, kinds: Sequence[str] = ()) -> tuple[Entry, ...]:
+        """Links after number ``after``, oldest first; of these ``kinds`` only, if any are named. They are not
+        checked here.
+        """
+        wanted = _page(after).limit(limit)
+        if kinds:
+            wanted = wanted.where(RECORD.c.kind.in_(kinds))
         with self._database.transaction() as connection:
-            rows = connection.execute(_page(after).limit(limit)).mappings().all()
+            rows = connection.execute(wanted).mappings().all()
         return tuple(
             Entry(
                 row["seq"],

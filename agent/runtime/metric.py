@@ -15,6 +15,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, star
 
 from agent.errors import ConfigInvalid
 from agent.market.intent import Urgency
+from agent.market.standing import Access
+from agent.planning.pending import naked_usd_s
 from agent.runtime.cycle import Pass
 from agent.tx.attempt import Stage
 from agent.tx.errand import Errand, Reply
@@ -85,6 +87,41 @@ class Metrics:
         self._distance = Gauge(
             "evenkeel_liquidation_distance", "The nearest account's, relative", registry=registry
         )
+        self._writable = Gauge(
+            "evenkeel_venue_writable", "1 where everything may be done, else 0", ("venue",), registry=registry
+        )
+        self._drifts = Gauge(
+            "evenkeel_venue_drifts", "In how many things its contracts differ", ("venue",), registry=registry
+        )
+        self._ends = Gauge(
+            "evenkeel_venue_ends_seconds", "Until a venue's known end", ("venue",), registry=registry
+        )
+        phase = ("venue", "phase")
+        self._waiting = Gauge(
+            "evenkeel_requests_open", "Requests that wait for a keeper", phase, registry=registry
+        )
+        self._told = Counter(
+            "evenkeel_requests",
+            "Phases that requests came to, as often as they did",
+            phase,
+            registry=registry,
+        )
+        self._broken = Counter(
+            "evenkeel_requests_broken", "Fills beyond the bounds asked for", ("venue",), registry=registry
+        )
+        self._oldest = Gauge(
+            "evenkeel_requests_overdue_seconds",
+            "How long the oldest open request could have been taken back already",
+            registry=registry,
+        )
+        self._naked = Gauge(
+            "evenkeel_naked_usd_seconds",
+            "Worst case of what requests still leave unhedged",
+            registry=registry,
+        )
+        self._resting = Gauge(
+            "evenkeel_markets_resting", "Markets that keepers did not fill and that rest", registry=registry
+        )
         self._starts: dict[int, _Start] = {}
         self._replies: set[tuple[int, str, int]] = set()
         for urgency in Urgency:  # so that a rate has a zero to start from
@@ -97,9 +134,32 @@ class Metrics:
         self._refused.inc(len(done.refused))
         self._head.set(done.block.number)
         self._distance.set(done.assessment.distance)
+        for standing in done.snapshot.standings:
+            self._writable.labels(standing.venue).set(standing.access is Access.FULL)
+            self._drifts.labels(standing.venue).set(len(standing.drifts))
+            if standing.ends_in_s is not None:
+                self._ends.labels(standing.venue).set(standing.ends_in_s)
         for after in done.aftermath:
             self.note_outcome(after.outcome, done.block)
         self.note_lane(in_flight, done.block)
+        self.note_requests(done)
+
+    def note_requests(self, done: Pass) -> None:
+        """What waits for keepers, and what they did."""
+        for turn in done.turns:
+            phase = "gone" if turn.is_gone else turn.request.phase.value
+            self._told.labels(turn.request.venue, phase).inc()
+            if not turn.kept:
+                self._broken.labels(turn.request.venue).inc()
+        taken = [request for request, _ in done.pending.taken]
+        waiting = [*done.pending.requests, *taken]
+        now_s = done.block.timestamp_s
+        self._waiting.clear()
+        for request in waiting:
+            self._waiting.labels(request.venue, request.phase.value).inc()
+        self._oldest.set(max((now_s - request.cancel_at_s for request in taken), default=0))
+        self._naked.set(naked_usd_s(done.naked))
+        self._resting.set(len(done.pending.resting))
 
     def note_lane(self, in_flight: Sequence[Errand], head: Block) -> None:
         """The errands in flight at ``head``; also counts the answers that proved nothing."""

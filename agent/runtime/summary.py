@@ -7,9 +7,12 @@ from dataclasses import fields
 from datetime import UTC, datetime
 
 from agent.market.instrument import LiquidityRange, Option, Perpetual
-from agent.market.intent import Action
+from agent.market.intent import Step, Trade
 from agent.market.position import Greeks, Position
+from agent.market.request import Request, open_requests
 from agent.market.snapshot import Snapshot
+from agent.market.standing import Standing
+from agent.planning.pending import Exposure
 from agent.planning.plan import Plan
 from agent.risk.assessment import AccountRisk, Assessment
 from agent.risk.explanation import Case, Explanation
@@ -25,7 +28,7 @@ def plain(raw_wad: int) -> str:
 
 
 def snapshot_json(snapshot: Snapshot) -> Json:
-    """Block, wallet, quotes and positions."""
+    """Block, wallet, quotes, positions and what keepers are asked for."""
     return {
         "chain_id": snapshot.chain_id,
         "account": snapshot.account,
@@ -51,6 +54,20 @@ def snapshot_json(snapshot: Snapshot) -> Json:
             for q in state.quotes
         ],
         "positions": [position_json(p) for p in snapshot.positions],
+        "requests": [request_json(request) for request in open_requests(snapshot)],
+        "venues": [standing_json(one) for one in snapshot.standings],
+    }
+
+
+def standing_json(standing: Standing) -> Json:
+    """How one venue stands."""
+    return {
+        "venue": standing.venue,
+        "access": standing.access.value,
+        "stage": standing.stage,
+        "drifts": list(standing.drifts),
+        "reasons": list(standing.reasons),
+        "ends_in_s": standing.ends_in_s,
     }
 
 
@@ -183,7 +200,7 @@ def assessment_json(assessment: Assessment) -> Json:
     }
 
 
-def action_json(action: Action) -> Json:
+def action_json(action: Step) -> Json:
     """One action of a plan."""
     fields = {name: getattr(action, name) for name in action.__dataclass_fields__}
     return {"action": type(action).__name__} | {
@@ -202,7 +219,9 @@ def plan_json(plan: Plan) -> Json:
         "budget_wei": plan.budget_wei,
         "reasons": list(plan.reasons),
         "unmet": list(plan.unmet),
-        "actions": [action_json(action) for action in plan.actions],
+        "actions": [
+            action_json(action) | {"settlement": settlement_text(plan, action)} for action in plan.actions
+        ],
         "calls": [
             {"target": call.target, "label": call.label, "data": "0x" + call.data.hex()}
             for call in plan.calls
@@ -211,4 +230,50 @@ def plan_json(plan: Plan) -> Json:
         "checks_after": [check.name for check in plan.post],
         "delta_after": {asset: plain(wad) for asset, wad in plan.delta_after_wad.items()},
         "expected_cost": plain(plan.cost_wad),
+        "delta_until_filled": {asset: plain(wad) for asset, wad in plan.delta_until_wad.items()},
+        "naked_usd_s": plan.naked_usd_s,
+        "naked_limit_usd_s": plan.naked_limit_usd_s,
+        "naked": [exposure_json(exposure) for exposure in plan.naked],
+    }
+
+
+def settlement_text(plan: Plan, action: Step) -> str:
+    """When a leg is done."""
+    asked = {exposure.market for exposure in plan.naked if not exposure.key}
+    is_late = isinstance(action, Trade) and action.market in asked
+    return "by a keeper" if is_late else "same transaction"
+
+
+def exposure_json(exposure: Exposure) -> Json:
+    """What waits for a keeper; ``request`` is empty for a leg of the plan itself."""
+    return {
+        "venue": exposure.venue,
+        "market": exposure.market,
+        "request": exposure.key,
+        "size": plain(exposure.size_wad),
+        "price": plain(exposure.price_wad),
+        "seconds": exposure.seconds,
+        "usd_s": exposure.usd_s,
+    }
+
+
+def request_json(request: Request) -> Json:
+    """What was asked of a keeper, and what has come of it."""
+    return {
+        "venue": request.venue,
+        "key": request.key,
+        "market": request.market,
+        "asset": request.asset,
+        "size": plain(request.size_wad),
+        "price": plain(request.price_wad),
+        "collateral": plain(request.collateral_wad),
+        "margin_key": request.margin_key,
+        "requested_at_s": request.requested_at_s,
+        "cancel_at_s": request.cancel_at_s,
+        "phase": request.phase.value,
+        "filled": plain(request.filled_wad),
+        "fill_price": plain(request.fill_price_wad),
+        "reason": request.reason,
+        "block": request.block_number,
+        "tx_hash": request.tx_hash,
     }

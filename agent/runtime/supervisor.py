@@ -17,11 +17,13 @@ from agent.errors import (
     ReadReverted,
     ReadUnpinned,
     Refused,
+    RequestContradicted,
     RpcRejected,
     Transient,
 )
 from agent.market.snapshot import Snapshot
 from agent.runtime.aftermath import settle
+from agent.runtime.alarm import Alarm
 from agent.runtime.cycle import Desk, Pass, cycle
 from agent.runtime.scheduler import Scheduler
 from agent.runtime.telemetry import logger
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
 
 DELEGATION_S = 180.0  # longest wait for the delegation where there is only one cycle
 # One is a glitch of a node or of something before it (or a node that is behind); so many in a row are not.
-ODD = (RpcRejected, DecodeMismatch, DelegationMismatch)
+ODD = (RpcRejected, DecodeMismatch, DelegationMismatch, RequestContradicted)
 ODD_ANSWERS = 10
 
 Look = Callable[[], Block]  # the newest head, checked for age
@@ -86,6 +88,7 @@ class Supervisor:
         self._log = logger("supervisor")
         self._scheduler: Scheduler | None = None
         self._odd = 0
+        self._alarm = Alarm(desk.policy.exit_lead_s)
 
     def start(self) -> Block:
         """Recover, check that there is something to keep, and make sure the account runs the executor.
@@ -101,7 +104,9 @@ class Supervisor:
     def _start(self) -> Block:
         block = self._look()
         recover(self._desk, block)
-        require_positions(self._desk, self._desk.eye.see(self._desk.account, block))
+        seen = self._desk.eye.see(self._desk.account, block)
+        require_positions(self._desk, seen)
+        self._tell_standings(seen)
         sender = self._desk.sender
         if sender is not None and not sender.is_delegated() and not self._delegate:
             raise DelegationMismatch(address=self._desk.account, actual="empty", executor=sender.executor)
@@ -148,8 +153,14 @@ class Supervisor:
         if self._metrics is not None:
             sender = self._desk.sender
             self._metrics.note(done, sender.in_flight() if sender is not None else ())
+        self._tell_standings(done.snapshot)
         self._told(done)
         return done
+
+    def _tell_standings(self, snapshot: Snapshot) -> None:
+        for notice in self._alarm.note(snapshot):
+            say = getattr(self._log, notice.level)
+            say(notice.event, venue=notice.venue, why=notice.why, block=snapshot.block.number)
 
     def _ready(self, head: Block, heads: Heads) -> Block:
         """``head`` if the account runs the executor, else the first head that is known to have it so."""

@@ -10,15 +10,25 @@ from dataclasses import dataclass
 from typing import cast
 
 from agent.sim.contract import Contract
+from agent.sim.deploy import gmx as gmx_deploy
 from agent.sim.deploy.curie import MAX_UINT, Curie
+from agent.sim.deploy.gmx import Gmx
 from agent.sim.deploy.lyra import Lyra
 from agent.sim.deploy.uniswap import POOL_FEE, TICK_SPACING, Uniswap, is_base_first, pool_price_wad
 from agent.sim.tick import tick_range
+from agent.values.address import Address
 from agent.values.fixed import DAY_S, WAD, to_float
 
 LONG_CALL, LONG_PUT, SHORT_CALL_BASE, SHORT_CALL_QUOTE, SHORT_PUT = range(5)  # Lyra's option types
 
 MAKER_USD = 20_000_000
+GMX_GAS = {
+    gmx_deploy.key_of("INCREASE_ORDER_GAS_LIMIT"): 30_000,
+    gmx_deploy.key_of("DECREASE_ORDER_GAS_LIMIT"): 30_000,
+    gmx_deploy.key_of("ESTIMATED_GAS_FEE_BASE_AMOUNT_V2_1"): 6_000,
+    gmx_deploy.key_of("ESTIMATED_GAS_FEE_PER_ORACLE_PRICE"): 2_500,
+}
+GMX_POOL_UNITS = 5_000  # of the asset, and as much again in quote
 BOARD_DAYS = (7, 14, 28)
 STRIKE_LEVELS_PCT = (80, 90, 95, 100, 105, 110, 120)
 BASE_IV_PCT = (85, 80, 75)  # by board
@@ -192,6 +202,17 @@ def mint_liquidity(
     minted = uniswap.position_manager.events(receipt.logs, "IncreaseLiquidity")[0]
     base_amount = minted["amount0"] if tokens[0] is base else minted["amount1"]
     return Minted(cast(int, minted["tokenId"]), cast(int, base_amount))
+
+
+def seed_gmx(
+    gmx: Gmx, lyra: Lyra, owner: Address, keeper: Address, traders: list[str], spot_wad: int
+) -> None:
+    """A pool of both tokens, and open interest that pays and earns; execution fees as on a rollup, where gas
+    costs next to nothing.
+    """
+    gmx.set_terms(owner, GMX_GAS)
+    gmx_deploy.stock(gmx, owner, lyra.base, lyra.quote, GMX_POOL_UNITS * WAD, GMX_POOL_UNITS * spot_wad)
+    gmx_deploy.seed_traders(gmx, owner, keeper, traders, lyra.base, lyra.quote, spot_wad)
 
 
 def seed_lyra_pool(lyra: Lyra, owner: str, provider: str) -> None:

@@ -1,4 +1,5 @@
-"""The local chain: three protocols on one anvil, with depth, other traders and the agent's book.
+"""The local chain: three protocols and a stand-in of GMX on one anvil, with depth, other traders and the
+agent's book.
 
 The chain's clock starts at ``GENESIS_S`` and only blocks move it: it is not the wall clock. A chain that was
 built once is kept with the toolchain and loaded the next time; the key is a hash of everything that went into
@@ -24,12 +25,15 @@ from agent.sim.artifact import own_artifact
 from agent.sim.book import BOOK_INDEX, Book, seed_book
 from agent.sim.contract import Chain, Contract
 from agent.sim.deploy import curie as curie_deploy
+from agent.sim.deploy import gmx as gmx_deploy
 from agent.sim.deploy import lyra as lyra_deploy
 from agent.sim.deploy import uniswap as uniswap_deploy
 from agent.sim.deploy.curie import Curie
+from agent.sim.deploy.gmx import Gmx
 from agent.sim.deploy.lyra import BASE_KEY, Lyra
 from agent.sim.deploy.uniswap import Uniswap
 from agent.sim.depth import Strike
+from agent.sim.fingerprint import recorded
 from agent.sim.kept import KeptState, digest_of, read_json, write_json
 from agent.sim.node import Node, quantity
 from agent.sim.toolchain import Toolchain, locate
@@ -42,10 +46,10 @@ ASSET = "ETH"
 GENESIS_S = 1_750_000_000
 SETTLE_S = 60  # after the makers' liquidity, so that the pool's short average has it
 FEED_DECIMALS = 8
-OWN_CONTRACTS = ("HedgeExecutor", "PriceAggregator")
+OWN_CONTRACTS = ("HedgeExecutor", "PriceAggregator", *gmx_deploy.CONTRACTS.values())
 INGREDIENTS = (
     *(f"{name}.py" for name in ("book", "contract", "depth", "localnet", "tick")),
-    *(f"deploy/{name}.py" for name in ("curie", "lyra", "uniswap")),
+    *(f"deploy/{name}.py" for name in ("curie", "gmx", "lyra", "uniswap")),
     "npm/package-lock.json",
     "npm/protocols.json",
 )
@@ -82,6 +86,7 @@ class Localnet:
     curie: Curie
     lyra: Lyra
     uniswap: Uniswap
+    gmx: Gmx
     aggregator: Contract
     executor: Contract
     roles: dict[str, Address]
@@ -100,18 +105,22 @@ class Localnet:
             curie=self.curie.deployment(self.lyra.quote.address, ASSET),
             lyra=self.lyra.deployment(ASSET),
             uniswap=self.uniswap.deployment(self.lyra.base.address, self.lyra.quote.address, ASSET),
+            gmx=self.gmx.deployment(
+                gmx_deploy.tokens(self.lyra.base, self.lyra.quote, self.aggregator, ASSET), ASSET
+            ),
         )
 
     def manifest(self) -> dict[str, object]:
-        """Everything `attach` needs, as JSON."""
+        """Everything `attach` needs, as JSON. The deployment says what code runs there now."""
         return {
             "rpc_url": self.url,
             "chain_id": self.node.chain_id(),
-            "deployment": self.deployment().model_dump(mode="json"),
+            "deployment": recorded(self.node, self.deployment()).model_dump(mode="json"),
             "contracts": {
                 "curie": self.curie.addresses(),
                 "lyra": self.lyra.addresses(),
                 "uniswap": self.uniswap.addresses(),
+                "gmx": self.gmx.addresses(),
                 "aggregator": self.aggregator.address,
                 "executor": self.executor.address,
             },
@@ -232,12 +241,17 @@ def build(node: Node, toolchain: Toolchain, options: LocalnetOptions) -> Localne
     depth.seed_curie_traders(curie, lyra, owner, _numbered(roles, "curie_trader_"))
     depth.seed_lyra_traders(lyra, owner, _numbered(roles, "lyra_trader_"), strikes, spot_wad)
     book = seed_book(curie, lyra, uniswap, owner, roles["book"], strikes, spot_wad)
+    gmx = gmx_deploy.deploy(chain, owner, roles["keeper"], lyra.base, lyra.quote, aggregator)
+    traders = _numbered(roles, "lyra_trader_")
+    depth.seed_gmx(gmx, lyra, owner, roles["keeper"], traders, spot_wad)
+    depth.approve(lyra.quote, roles["book"], gmx.router)
     return Localnet(
         node=node,
         chain=chain,
         curie=curie,
         lyra=lyra,
         uniswap=uniswap,
+        gmx=gmx,
         aggregator=aggregator,
         executor=executor,
         roles=roles,
@@ -273,6 +287,7 @@ def _attach(node: Node, toolchain: Toolchain, raw: dict[str, object]) -> Localne
         curie=Curie.attach(chain, toolchain, contracts["curie"]),
         lyra=Lyra.attach(chain, toolchain, contracts["lyra"]),
         uniswap=Uniswap.attach(chain, toolchain, contracts["uniswap"]),
+        gmx=Gmx.attach(chain, contracts["gmx"]),
         aggregator=_own(chain, "PriceAggregator", addresses["aggregator"]),
         executor=_own(chain, "HedgeExecutor", addresses["executor"]),
         roles={role: parse_address(a) for role, a in cast(dict[str, str], raw["roles"]).items()},

@@ -1,4 +1,4 @@
-"""The scripted market, in a process of its own: oracle, arbitrage, keeper and liquidator, block by block.
+"""The scripted market, in a process of its own: oracle, arbitrage, keepers and liquidator, block by block.
 
 python -m agent.sim.scenario --localnet out/localnet.json --seed 7 --blocks 300 --block-s 30 --interval 0.3
 
@@ -18,6 +18,7 @@ from pathlib import Path
 
 from agent.sim import tick
 from agent.sim.deploy.uniswap import POOL_FEE, is_base_first, pool_price_wad
+from agent.sim.keeper import Keeper
 from agent.sim.liquidator import Liquidator
 from agent.sim.localnet import Localnet, attach
 from agent.sim.path import GWEI, Step, path
@@ -41,9 +42,10 @@ ALL = 10**9 * WAD  # more than any pool holds: trade up to the price limit
 class Scenario:
     """Plays a path on a chain that mines nothing by itself."""
 
-    def __init__(self, localnet: Localnet) -> None:
+    def __init__(self, localnet: Localnet, seed: int = 0) -> None:
         self._net = localnet
         self._liquidator = Liquidator(localnet)
+        self._keeper = Keeper(localnet, seed)
         self._greeks_at_wad = localnet.spot_wad()
         self._base_fee_wei = 0
 
@@ -71,6 +73,8 @@ class Scenario:
         # first what was liquidatable at the head: the liquidator has seen no more than that
         for call in self._liquidator.calls():
             self._submit(roles["liquidator"], call, LIQUIDATOR_TIP_WEI)
+        for call in self._keeper.calls():
+            self._submit(roles["keeper"], call, KEEPER_TIP_WEI)
         for call in net.spot_calls(step.price_wad):
             self._submit(roles["owner"], call, ORACLE_TIP_WEI)
         for call in (*self._level_perpetual(step), *self._level_spot(step)):
@@ -156,7 +160,7 @@ def main() -> None:
     net = attach(arguments.localnet, locate())
     script = path(arguments.seed, arguments.blocks, arguments.block_s, net.spot_wad())
     net.node.set_interval(arguments.block_s)
-    Scenario(net).play(script, arguments.interval, _await_line if arguments.cued else None)
+    Scenario(net, arguments.seed).play(script, arguments.interval, _await_line if arguments.cued else None)
 
 
 if __name__ == "__main__":

@@ -3,29 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, get_args
+from typing import get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
-from agent.errors import AddressMalformed, ConfigInvalid, VenueUnknown
-from agent.values.address import Address, parse_address
-
-
-def _address(text: str) -> Address:
-    try:
-        return parse_address(text)
-    except AddressMalformed as error:
-        raise ValueError(str(error)) from error
-
-
-AddressField = Annotated[str, AfterValidator(_address)]
-
-
-class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+from agent.errors import ConfigInvalid, VenueUnknown
+from agent.venues.manifest import Manifest
+from agent.venues.record import AddressField
+from agent.venues.record import Record as _Record
 
 
 class Market(_Record):
@@ -113,8 +102,88 @@ class SynthetixDeployment(_Record):
     collaterals: tuple[SynthetixCollateral, ...] = ()
 
 
+class PanopticPool(_Record):
+    """A Panoptic v2 pool over a Uniswap v3 pool of the asset's token against the quote token, in either
+    order. ``first_block``: before it there are no events of the pool.
+    """
+
+    address: AddressField
+    collateral0: AddressField
+    collateral1: AddressField
+    risk_engine: AddressField
+    uniswap_pool: AddressField
+    asset: str
+    asset_token: AddressField
+    quote_token: AddressField
+    first_block: int = 0
+
+
+class PanopticDeployment(_Record):
+    """Panoptic v2."""
+
+    position_manager: AddressField  # SemiFungiblePositionManagerV3
+    pools: tuple[PanopticPool, ...]
+
+
+class GmxToken(_Record):
+    """A token that GMX prices. ``decimals`` are GMX's for it (an index token need not be a contract);
+    ``asset`` is our name for what it is worth, empty for a stable one. ``feed`` is a Chainlink feed of it.
+    """
+
+    address: AddressField
+    decimals: int
+    asset: str = ""
+    feed: AddressField | None = None
+
+
+class GmxMarket(_Record):
+    """A market by its market token, with its three tokens; ``asset`` is our name for the underlying."""
+
+    address: AddressField
+    index_token: AddressField
+    long_token: AddressField
+    short_token: AddressField
+    asset: str
+
+
+class GmxDeployment(_Record):
+    """GMX v2. Every token of every market must be among ``tokens``.
+
+    Prices come from ``prices_url`` (the protocol's public HTTP service) where there is one, else from the
+    feeds with ``feed_spread_ppm`` to each side. Older than ``max_age_s`` (a feed's own: ``max_feed_age_s``)
+    they are refused; where a token has both, they may be at most ``max_deviation_ppm`` apart.
+
+    New positions are opened with ``collateral_bps`` of their size, in the market's short token. What keepers
+    are paid is reckoned at twice the base fee and ``execution_tip_wei``, and valued at the price of
+    ``native_token``, one of ``tokens``; most of it comes back.
+    """
+
+    data_store: AddressField
+    reader: AddressField
+    exchange_router: AddressField
+    router: AddressField
+    order_vault: AddressField
+    event_emitter: AddressField
+    referral_storage: AddressField
+    order_handler: AddressField
+    native_token: AddressField
+    tokens: tuple[GmxToken, ...]
+    markets: tuple[GmxMarket, ...]
+    prices_url: str = ""
+    max_age_s: int = 60
+    max_feed_age_s: int = 90_000
+    max_deviation_ppm: int = 20_000
+    feed_spread_ppm: int = 500
+    expiry_s: int = 300  # REQUEST_EXPIRATION_TIME of the store: a market order binds us that long
+    collateral_bps: int = 2_500
+    execution_tip_wei: int = 10**7
+
+
 class Deployment(_Record):
-    """One chain. A venue that is absent is not used."""
+    """One chain. A venue that is absent is not used.
+
+    ``manifests``: by venue, what is known of its contracts.
+    """
 
     chain_id: int
     executor: AddressField | None = None
@@ -123,6 +192,26 @@ class Deployment(_Record):
     lyra: LyraDeployment | None = None
     uniswap: UniswapDeployment | None = None
     synthetix: SynthetixDeployment | None = None
+    panoptic: PanopticDeployment | None = None
+    gmx: GmxDeployment | None = None
+    manifests: Mapping[str, Manifest] = {}
+
+    @property
+    def venues(self) -> dict[str, _Record]:
+        """The records of the venues there are, by name."""
+        named = ((name, getattr(self, name)) for name in type(self).model_fields)
+        return {name: record for name, record in named if isinstance(record, _Record)}
+
+    def manifest(self, venue: str) -> Manifest:
+        """What is known of a venue; nothing, if it is not said."""
+        return self.manifests.get(venue, Manifest())
+
+    @model_validator(mode="after")
+    def _manifests_are_of_venues(self) -> Deployment:
+        for name in self.manifests:
+            if name not in self.venues:
+                raise ValueError(f"`manifests` speaks of {name}, which the file does not deploy")
+        return self
 
 
 def load(path: Path) -> Deployment:
@@ -138,7 +227,9 @@ def load(path: Path) -> Deployment:
     except ValidationError as error:
         first = error.errors()[0]
         if not first["loc"]:
-            raise _unusable(path, "it must be a JSON object") from error
+            is_ours = first["type"] == "value_error"
+            reason = first["msg"].removeprefix("Value error, ") if is_ours else "it must be a JSON object"
+            raise _unusable(path, reason) from error
         raise _invalid(first) from error
 
 
@@ -155,7 +246,7 @@ def _invalid(detail: ErrorDetails) -> ConfigInvalid | VenueUnknown:
     if detail["type"] == "extra_forbidden":
         known = _fields(where[:-1])
         if len(where) == 1 and isinstance(value, dict):
-            venues = [name for name in known if _fields([name])]
+            venues = [name for name in known if name != "manifests" and _fields([name])]
             return VenueUnknown(name=where[0], known=", ".join(venues))
         close = get_close_matches(where[-1], known, n=1, cutoff=0.0)[0]
         return ConfigInvalid(key=key, value="...", reason=f"there is no such key; nearest is `{close}`")
@@ -167,7 +258,7 @@ def _fields(where: list[str]) -> list[str]:
     """The keys of the record at that place of a deployment; none where there is no record."""
     record: type[_Record] = Deployment
     for part in where:
-        if part.isdigit():  # an item of a list, whose record the list's own name has given
+        if part not in record.model_fields:  # an item of a list or a table, whose name has given its record
             continue
         annotation = record.model_fields[part].annotation
         candidates = [annotation, *get_args(annotation)]

@@ -41,9 +41,10 @@ def test_without_the_agent_the_book_is_liquidated_and_with_it_it_is_not(
         "with_agent",
         "without_agent",
         "intents_executed_more_than_once",
+        "requests",
     }
     assert (summary["seed"], summary["blocks"]) == (seed, BLOCKS)
-    assert summary["venues"] == ["curie", "lyra", "uniswap"]
+    assert summary["venues"] == ["curie", "lyra", "uniswap", "gmx"]
     with_agent, without = summary["with_agent"], summary["without_agent"]
     assert set(with_agent) == set(without) == SIDE
     assert without["liquidations"] >= 1

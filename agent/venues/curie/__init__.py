@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from agent.market.intent import Action, Order
 from agent.values.address import Address
 from agent.values.amount import Token
 from agent.values.block import Block
 from agent.values.call import Reading
+from agent.venues.ability import Ability
 from agent.venues.curie import identity, reader, writer
 from agent.venues.curie.state import CurieState
 from agent.venues.deployments import CurieDeployment
@@ -20,6 +22,14 @@ class Curie:
     """One deployment, as a venue."""
 
     deployment: CurieDeployment
+
+    ability: ClassVar[Ability] = Ability(
+        reads="perpetuals, collaterals, open orders",
+        margin="multi-collateral, cross-market, with funding",
+        flip_exact=True,
+        writes=("trades", "collateral", "closes"),
+        bytecode="npm: @perp/curie-contract 2.8.4",
+    )
 
     @property
     def name(self) -> str:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from agent.market.intent import Action, Order
 from agent.values.address import Address
 from agent.values.amount import Token
 from agent.values.block import Block
 from agent.values.call import Reading
+from agent.venues.ability import Ability
 from agent.venues.deployments import UniswapDeployment
 from agent.venues.uniswap import identity, reader, writer
 from agent.venues.uniswap.state import UniswapState
@@ -20,6 +22,14 @@ class Uniswap:
     """One deployment with its configured pools, as a venue."""
 
     deployment: UniswapDeployment
+
+    ability: ClassVar[Ability] = Ability(
+        reads="liquidity ranges with fees",
+        margin="",
+        flip_exact=False,
+        writes=("spot trades",),
+        bytecode="npm: @uniswap/v3-core 1.0.1, v3-periphery 1.4.4",
+    )
 
     @property
     def name(self) -> str:
