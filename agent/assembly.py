@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from agent.chain.head import Heads, latest
 from agent.chain.lens import read_one
@@ -16,13 +16,8 @@ from agent.chain.pool import MAX_FUTURE_S, Pool
 from agent.chain.rpc import Rpc
 from agent.config import Config
 from agent.errors import ConfigInvalid
-from agent.keyring import signer_of
 from agent.market.snapshot import VenueState
 from agent.planning.policy import Policy
-from agent.proof.database import Database
-from agent.proof.journal import Journal
-from agent.proof.record import Entry, Record
-from agent.proof.store import Store
 from agent.risk.limits import Bounds
 from agent.runtime.cycle import Desk
 from agent.runtime.docket import ASKED, TOLD, Docket
@@ -45,6 +40,12 @@ from agent.venues.synthetix import Synthetix
 from agent.venues.uniswap import Uniswap
 from agent.venues.venue import Venue
 from agent.venues.watch import Watch
+
+if TYPE_CHECKING:  # who only looks needs neither a key nor a journal
+    from agent.proof.database import Database
+    from agent.proof.journal import Journal
+    from agent.proof.record import Entry, Record
+    from agent.proof.store import Store
 
 REASK_S = 5.0  # how long nodes that disagree are given to agree: about a block where blocks are fast
 
@@ -189,6 +190,11 @@ def live_desk(config: Config) -> Iterator[tuple[Desk, Block]]:
     The key is opened before anything is asked of the chain. Raises KeyUnreadable, ConfigInvalid,
     JournalLocked, JournalCorrupt, and what ``dry_desk`` raises.
     """
+    from agent.keyring import signer_of
+    from agent.proof.database import Database
+    from agent.proof.journal import Journal
+    from agent.proof.record import Record
+
     signer = signer_of(config)
     deployment = deployment_of(config)
     pool = pool_of(config, deployment.chain_id)
@@ -258,11 +264,15 @@ def heads_of(config: Config, rpc: Rpc) -> Heads:
 
 def record_of(config: Config) -> Database:
     """The journal, read-only: an agent may be running on it. Raises ConfigInvalid when there is none yet."""
+    from agent.proof.database import Database
+
     return Database(store_of(config), time.time, read_only=True)
 
 
 def guest_of(config: Config) -> Database:
     """The journal, to leave a request in: whoever holds the lane goes on holding it."""
+    from agent.proof.database import Database
+
     return Database(store_of(config), time.time, guest=True)
 
 

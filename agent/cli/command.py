@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console, RenderableType
 
 from agent import __version__
 from agent.errors import EvenkeelError
 
-if TYPE_CHECKING:
-    from agent.config import Config  # not at start-up: --help needs none of it
+if TYPE_CHECKING:  # not at start-up: --help needs none of it
+    from rich.console import RenderableType
+
+    from agent.config import Config
 
 app = typer.Typer(
     name="evenkeel",
@@ -72,6 +73,8 @@ def _complain(error: EvenkeelError, *, as_json: bool) -> None:
         fields = {name: str(value) for name, value in error.fields.items()}
         print(json.dumps({"error": error.code, "message": error.message, "fields": fields}), file=sys.stderr)
     else:
+        from rich.console import Console
+
         Console(stderr=True, soft_wrap=True).print(
             f"{error.code}: {error.message}", markup=False, style="red"
         )
@@ -82,7 +85,25 @@ def show(as_json: bool, data: Callable[[], object], table: Callable[[], Renderab
     if as_json:
         sys.stdout.write(json.dumps(data(), indent=2, default=str) + "\n")
     else:
+        from rich.console import Console
+
         Console().print(table())
+
+
+def _told_version(is_wanted: bool) -> None:
+    if is_wanted:
+        print(f"evenkeel {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version_: Annotated[
+        bool,
+        typer.Option("--version", is_eager=True, callback=_told_version, help="print the version and stop"),
+    ] = False,
+) -> None:
+    """What comes before the verb."""
 
 
 @app.command()

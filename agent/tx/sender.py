@@ -27,6 +27,7 @@ from agent.tx.channel import Channel
 from agent.tx.dispatch import SIGNER_FAULTS, Dispatch, nothing
 from agent.tx.errand import NO_INTENT, Errand, Purpose, Reply
 from agent.tx.executor import Hedge, encode_hedge
+from agent.tx.harvest import Harvest
 from agent.tx.ladder import Seal
 from agent.tx.lane import LanePolicy
 from agent.tx.ledger import Ledger, Outcome, Request, Wish
@@ -67,7 +68,7 @@ class Sender:
     """One account's lane. Not for two threads at once.
 
     ``rpc`` is read from; ``channels`` are sent to (``rpc`` itself without any); ``authority`` says which
-    nonce a new errand gets (``rpc`` without one).
+    nonce a new errand gets (``rpc`` without one); lanes that share a ``harvest`` ask for each block once.
     """
 
     def __init__(
@@ -81,8 +82,9 @@ class Sender:
         channels: Sequence[Channel] = (),
         seal: Seal | None = None,
         authority: Authority | None = None,
+        harvest: Harvest | None = None,
     ) -> None:
-        self._network = Network(rpc, channels, authority)
+        self._network = Network(rpc, channels, authority, harvest)
         self._pricer = Pricer(self._network, Rollup(rpc), policy.fees)
         self._simulator = Simulator(rpc, executor)
         self._witness = Witness(self._network, executor)
