@@ -8,6 +8,7 @@ from enum import Enum
 from typing import Final
 
 from agent.chain.abi import Function, static_size
+from agent.chain.harvest import Harvest
 from agent.chain.manner import Means
 from agent.chain.packing import WORD, Template
 from agent.chain.rpc import Rpc
@@ -77,7 +78,7 @@ def read_table(rpc: Rpc, block: Block, columns: Sequence[Column], subjects: Sequ
     cell only. A lens asks the getters, so ``msg.sender`` is not address zero to them. Raises ReadUnpinned
     and what `Rpc` raises; TypeError and ValueError for columns and subjects that cannot be asked.
     """
-    return rpc.carry(_sheet(block, columns, subjects))
+    return rpc.carry(Harvest(_sheet(block, columns, subjects)))
 
 
 def requests_of(
