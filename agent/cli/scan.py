@@ -85,6 +85,14 @@ def venue_of(deployment: Deployment, name: str | None) -> CrowdVenue[object]:
             return CurieCrowd(curie)
 
         makers["curie"] = make_curie
+    if (lyra := deployment.lyra) is not None:
+
+        def make_lyra() -> object:
+            from agent.venues.lyra.crowd import LyraCrowd
+
+            return LyraCrowd(lyra)
+
+        makers["lyra"] = make_lyra
     if name == "uniswap" or (name is None and not makers and deployment.uniswap is not None):
         raise ConfigInvalid(key="--venue", value="uniswap", reason=NOTHING_TO_LIQUIDATE)
     if name is None and not makers:
