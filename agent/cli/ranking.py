@@ -13,8 +13,8 @@ import numpy as np
 from rich.console import Group
 from rich.text import Text
 
+from agent.cli.figure import number, percent
 from agent.cli.grid import Grid
-from agent.cli.view import number, percent
 from agent.runtime.scan import Sighting
 from agent.values.fixed import decimal
 from agent.venues.crowd import CrowdVenue

@@ -10,9 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from eth_utils.crypto import keccak
 
 from agent.chain.harvest import birth, harvest
 from agent.chain.lens import read_all
+from agent.chain.mapping import read_mapping
 from agent.chain.rpc import Rpc
 from agent.cli.command import run
 from agent.errors import ReadUnpinned, RpcRejected
@@ -21,10 +23,12 @@ from agent.runtime.register import Register
 from agent.runtime.scan import Scan, Sighting
 from agent.sim.toolchain import Toolchain
 from agent.values.address import Address, MarketId
+from agent.values.call import Slot
 from agent.values.fixed import to_float
 from agent.values.log import Filter, Log
-from agent.venues.curie import Curie
-from agent.venues.curie.crowd import CurieCrowd
+from agent.venues.crowd import Sight
+from agent.venues.curie import Curie, crowd
+from agent.venues.curie.crowd import CurieCrowd, Held
 from agent.venues.curie.margin import CurieMargin
 from agent.venues.deployments import Deployment
 from tests.benchmark.world import deployment_of
@@ -423,3 +427,47 @@ def test_a_venue_without_liquidations_or_without_a_name_is_refused(
     words = ["scan", "--rpc", street.one.node.url, "--deployment", str(place), "--once", "--no-cache"]
     assert run([*words, "--venue", venue]) == 2
     assert reason in capsys.readouterr().err
+
+
+def _everybody(street: Street) -> Held:
+    people = tuple(sorted(street.people))
+    sight = Sight(street.rpc, street.rpc.block())
+    return street.venue.take(sight, people, None, np.ones(len(people), np.bool_))
+
+
+def test_words_of_a_mapping_are_the_words_of_its_storage(street: Street) -> None:
+    home = street.venue.homes[2]
+    keys = [*sorted(street.people), 0, 2**256 - 1]
+    block = street.rpc.block()
+    found = read_mapping(street.rpc, block, home, crowd.OWED_SLOT, keys).integers(0, 0)
+    slots = [keccak(key.to_bytes(32, "big") + crowd.OWED_SLOT.to_bytes(32, "big")) for key in keys]
+    words = street.rpc.calls([Slot(home, slot) for slot in slots], block)
+    assert found == [int.from_bytes(word.data, "big") for word in words]
+    assert any(found)
+
+
+def test_results_read_from_storage_are_those_of_the_getter(
+    street: Street, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = _everybody(street)  # few enough for the getter
+    assert np.any(slow.stakes.owed)
+    monkeypatch.setattr(crowd, "MANY", 1)
+    fast = _everybody(street)
+    assert (fast.stakes.owed == slow.stakes.owed).all()
+    monkeypatch.setattr(crowd, "OWED_SLOT", crowd.OWED_SLOT + 1)  # another layout
+    assert (_everybody(street).stakes.owed == slow.stakes.owed).all()
+
+
+def test_a_node_without_overrides_is_asked_by_the_getter(
+    street: Street, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = _everybody(street)
+    monkeypatch.setattr(crowd, "MANY", 1)
+
+    def refuse(*_: object) -> None:
+        raise RpcRejected(
+            endpoint="", method="eth_call", reason="no overrides here", rpc_code=-32602, data=None
+        )
+
+    monkeypatch.setattr(Sight, "mapping", refuse)
+    assert (_everybody(street).stakes.owed == slow.stakes.owed).all()
