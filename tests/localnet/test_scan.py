@@ -471,3 +471,15 @@ def test_a_node_without_overrides_is_asked_by_the_getter(
 
     monkeypatch.setattr(Sight, "mapping", refuse)
     assert (_everybody(street).stakes.owed == slow.stakes.owed).all()
+
+
+def test_a_cache_that_cannot_be_written_is_told_and_a_table_that_cannot_is_refused(
+    street: Street, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = tmp_path / "deployment.json"
+    place.write_text(street.deployment.model_dump_json())
+    words = ["scan", "--rpc", street.one.node.url, "--deployment", str(place), "--once", "--limit", "1"]
+    assert run([*words, "--cache", str(place / "no folder")]) == 0
+    assert "cannot be written" in capsys.readouterr().err
+    assert run([*words, "--no-cache", "--csv", str(tmp_path / "missing" / "all.csv")]) == 2
+    assert "--csv" in capsys.readouterr().err
