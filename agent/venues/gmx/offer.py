@@ -1,7 +1,8 @@
 """Trading a GMX market: what an order would cost if it were filled now, and how much may be asked for.
 
-A fill is at the oracle's worse price; impact is kept with the position and settled when it is closed, so it is
-a cost of opening all the same. A trade against a position closes it, and opens the other side with what is left.
+A fill is at the oracle's worse price; impact is kept with the position and settled when it is closed, so it
+is a cost of opening all the same. A trade against a position closes it, and opens the other side with what is
+left.
 """
 
 from __future__ import annotations
