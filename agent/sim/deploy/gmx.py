@@ -285,7 +285,7 @@ def tokens(
 def seed_traders(
     gmx: Gmx, owner: str, keeper: str, traders: Sequence[str], asset: Contract, quote: Contract, spot_wad: int
 ) -> None:
-    """Open interest on both sides in both collaterals, so that funding and borrowing run: longs weigh more."""
+    """Open interest on both sides, in both collaterals: funding and borrowing run, longs weigh more."""
     spot = spot_wad / WAD
     units, ones = 10 ** asset.integer("decimals"), 10 ** quote.integer("decimals")
     for trader, is_long, in_asset, size in zip(

@@ -1,4 +1,4 @@
-"""GMX v2: perpetuals against pools at an oracle's price, each position with its own margin, filled by keepers."""
+"""GMX v2: perpetuals against pools at an oracle's price, filled by keepers; each position is an account."""
 
 from __future__ import annotations
 

@@ -24,7 +24,6 @@ from agent.venues.gmx.market import (
     Pair,
     Side,
     gain,
-    impact_tokens,
     part_of,
     tokens_of,
 )

@@ -1,8 +1,8 @@
 """An action as orders left with GMX's router, with the check that proves they were taken. Pure.
 
-Every action is a request: the collateral and the keeper's fee go to the vault, the order says the worst price it
-may be filled at and what must come out, and a keeper fills it later or nobody does. So the check proves the
-order alone, and the docket follows what becomes of it.
+Every action is a request: the collateral and the keeper's fee go to the vault, the order says the worst price
+it may be filled at and what must come out, and a keeper fills it later or nobody does. So the check proves
+the order alone, and the docket follows what becomes of it.
 """
 
 from __future__ import annotations
