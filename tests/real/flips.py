@@ -143,8 +143,8 @@ def _judge(world: World, draw: random.Random, account: Address, tally: Tally) ->
     margin = replace(margin, tokens=tuple(_respread(item, spread) for item in margin.tokens))
     tag = hex(quantity(world.node.block()["number"]))
     tally.accounts += 1
-    kind = f"{'long' if margin.held.is_long else 'short'}/{margin.token.symbol}"
-    tally.kinds[kind] = tally.kinds.get(kind, 0) + 1
+    for kind in _kinds(margin):
+        tally.kinds[kind] = tally.kinds.get(kind, 0) + 1
     _ask(world, account, margin, dict(margin.prices), tag, tally)
     for direction in ("down", "up"):
         flip = solve_joint(margin, direction)
@@ -161,6 +161,32 @@ def _judge(world: World, draw: random.Random, account: Address, tally: Tally) ->
         tally.probes += 1
         _ask(world, account, margin, moved(margin.prices, between, betas_of(margin)), tag, tally)
         _alone(world, account, margin, direction, tag, tally)
+
+
+def _kinds(margin: GmxMargin) -> Iterator[str]:
+    """What the account is an example of."""
+    held, market = margin.held, margin.market
+    prices = margin.market_prices(margin.prices)
+    side = market.side(is_long=held.is_long)
+    yield f"{'long' if held.is_long else 'short'}/{margin.token.symbol}"
+    usable = market.pool_usd(prices, is_long=held.is_long) * side.interest_reserve // FLOAT
+    if side.optimal_usage and market.reserved_usd(prices, is_long=held.is_long) * FLOAT > (
+        side.optimal_usage * usable
+    ):
+        yield "past the kink"
+    found = margin.standing(margin.prices, margin.at_s)
+    if found.funding:
+        yield "funding owed"
+    if found.borrowing_usd:
+        yield "borrowing owed"
+    if max(held.discounts):
+        yield "discounted"
+    if held.pending_impact:
+        yield "impact pending"
+    if market.divisor == 2:
+        yield "one-token market"
+    if market.impact.most_in_liquidation:
+        yield "impact in liquidation"
 
 
 def _alone(world: World, account: Address, margin: GmxMargin, direction: str, tag: str, tally: Tally) -> None:

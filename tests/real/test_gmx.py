@@ -1,7 +1,7 @@
 """GMX as a venue against its own bytecode: set GMX_DEPLOYMENTS to a folder of its published records.
 
-What the stand-in cannot prove: the protocol's own exponents, shared inventories, one-token markets, discounts,
-and that orders written by us are taken, filled, refused and paid by the contracts that users have.
+What the stand-in cannot prove: the protocol's own exponents, shared inventories, one-token markets,
+discounts, and that orders written by us are taken, filled, refused and paid by the contracts that users have.
 """
 
 from __future__ import annotations
@@ -49,9 +49,7 @@ def built(toolchain: Toolchain) -> Iterator[World]:
                 crowd[2 * index : 2 * index + 2], (True, False), (700_000, 400_000), strict=True
             ):
                 amount = 200_000 * 10**6 if stable == "USDC" else 100 * WAD
-                world.open(
-                    account, Address(market.address), stable, amount, dollars * FLOAT, is_long=is_long
-                )
+                world.open(account, Address(market.address), stable, amount, dollars * FLOAT, is_long=is_long)
         node.warp(3_600 * 5 + 3)
         yield world
 
