@@ -34,6 +34,7 @@ from agent.values.block import Block
 from agent.venues.curie import Curie
 from agent.venues.deployments import Deployment, load
 from agent.venues.gmx import Gmx
+from agent.venues.gtrade import Gtrade
 from agent.venues.lyra import Lyra
 from agent.venues.panoptic import Panoptic
 from agent.venues.synthetix import Synthetix
@@ -91,8 +92,8 @@ def venues_of(deployment: Deployment) -> tuple[Venue[VenueState], ...]:
         found.append(Panoptic(deployment.panoptic))
     if deployment.gmx is not None:
         found.append(Gmx.of(deployment.gmx))
-    if deployment.gmx is not None:
-        found.append(Gmx.of(deployment.gmx))
+    if deployment.gtrade is not None:
+        found.append(Gtrade.of(deployment.gtrade))
     if not found:
         raise ConfigInvalid(key="chain.deployment", value=None, reason="it names no venue")
     # Each venue is given back only the state it returned itself (``cycle.writers`` pairs them by name).

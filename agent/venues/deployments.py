@@ -179,6 +179,39 @@ class GmxDeployment(_Record):
     execution_tip_wei: int = 10**7
 
 
+class GtradePair(_Record):
+    """A pair by its number in the contract, quoted in dollars; ``asset`` is our name for the underlying.
+    ``feed`` is a Chainlink feed of it.
+    """
+
+    index: int
+    asset: str
+    feed: AddressField | None = None
+
+
+class GtradeDeployment(_Record):
+    """gTrade (Gains), one diamond and one of the collaterals it takes, which must be worth a dollar.
+
+    Prices come from ``prices_url`` (the protocol's public HTTP service) where there is one, else from the
+    feeds. Older than ``max_age_s`` (a feed's own: ``max_feed_age_s``) they are refused; where a pair has both,
+    they may be at most ``max_deviation_ppm`` apart. New trades are opened with ``collateral_bps`` of their
+    size. Orders can be taken back after ``timeout_blocks``, each reckoned to take ``block_ms``.
+    """
+
+    diamond: AddressField
+    collateral_token: AddressField
+    collateral_index: int
+    collateral_decimals: int
+    pairs: tuple[GtradePair, ...]
+    prices_url: str = ""
+    max_age_s: int = 60
+    max_feed_age_s: int = 90_000
+    max_deviation_ppm: int = 20_000
+    timeout_blocks: int  # getMarketOrdersTimeoutBlocks
+    block_ms: int
+    collateral_bps: int = 2_500
+
+
 class Deployment(_Record):
     """One chain. A venue that is absent is not used.
 
@@ -194,6 +227,7 @@ class Deployment(_Record):
     synthetix: SynthetixDeployment | None = None
     panoptic: PanopticDeployment | None = None
     gmx: GmxDeployment | None = None
+    gtrade: GtradeDeployment | None = None
     manifests: Mapping[str, Manifest] = {}
 
     @property
