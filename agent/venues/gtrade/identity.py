@@ -1,4 +1,4 @@
-"""Is the configured diamond gTrade's, of the version that we reckon with, and are these its pairs and money?"""
+"""Is the configured diamond gTrade's, of a version that we know, and are these its pairs and money?"""
 
 from __future__ import annotations
 

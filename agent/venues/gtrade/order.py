@@ -48,7 +48,7 @@ class Shape:
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """What the order says: ``collateral``, ``leverage`` and ``price`` mean what its ``kind`` makes of them."""
+    """What the order says; what ``collateral``, ``leverage`` and ``price`` mean is its ``kind``'s."""
 
     owner: Address
     index: int

@@ -1,9 +1,9 @@
 """Which calls read an account, and how their answers become its state: two rounds of them.
 
-First what depends on nobody's prices: the account's trades and orders, every pair's terms, and the feeds. Then,
-with prices that were looked at, what the contract itself says each trade owes and where it ends, and what sizes
-cost. What the contract says has to be what our model of it says: if not, the protocol has changed and nothing
-is read.
+First what depends on nobody's prices: the account's trades and orders, every pair's terms, and the feeds.
+Then, with prices that were looked at, what the contract itself says each trade owes and where it ends, and
+what sizes cost. What the contract says has to be what our model of it says: if not, the protocol has changed
+and nothing is read.
 """
 
 from __future__ import annotations

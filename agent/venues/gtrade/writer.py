@@ -1,8 +1,8 @@
 """An action as orders left with gTrade's diamond, with the check that proves they were taken. Pure.
 
 Every action is a request: an order says the worst price it may be filled at, collateral goes with what opens
-or grows, and an oracle's answer fills it later or nobody does. So the check proves that the orders were taken,
-and the docket follows what becomes of them.
+or grows, and an oracle's answer fills it later or nobody does. So the check proves that the orders were
+taken, and the docket follows what becomes of them.
 """
 
 from __future__ import annotations
