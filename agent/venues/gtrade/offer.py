@@ -106,7 +106,7 @@ class GtradeOffer:
             part = min(left, whole)
             collateral = margin.held.collateral
             if part < whole:
-                collateral = collateral * part // whole
+                collateral = (2 * collateral * part + whole) // (2 * whole)  # to the nearest unit
             position = collateral * margin.held.leverage // LEVERAGE
             found.append(Leg(margin, buys, part, position, collateral, margin.held.leverage, is_close=True))
             left -= part

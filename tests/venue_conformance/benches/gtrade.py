@@ -118,7 +118,7 @@ class GtradeBench:
             # what an update of leverage can do exactly: to 3.2 and to 5
             AddCollateral(self.name, margin.key, margin.collateral_wad // 4),
             RemoveCollateral(self.name, margin.key, margin.collateral_wad // 5),
-            Reduce(self.name, margin.key, self._whole(state) // 8, mul_up(100 * WAD, price)),
+            Reduce(self.name, margin.key, self._eighth(state), mul_up(100 * WAD, price)),
         )
 
     def carry_out(self, order: Order) -> Done:
@@ -169,8 +169,16 @@ class GtradeBench:
             found.append(Impostor(what, changed, word))
         return found
 
-    def _whole(self, state: VenueState) -> int:
-        return abs(state.positions[0].size_wad)
+    def _eighth(self, state: VenueState) -> int:
+        """A size that whole units of collateral make up, as the contract takes it."""
+        trade = self._trade(state.positions[0].key)
+        posted, leverage, opened = (
+            cast(int, trade[name]) for name in ("collateralAmount", "leverage", "openPrice")
+        )
+        whole, left = (
+            amount * leverage * UNIT * P_10 // 1_000 // opened for amount in (posted, posted - posted // 8)
+        )
+        return whole - left
 
     def _trade(self, key: str) -> dict[str, object]:
         index = int(key.rpartition(":")[2])
