@@ -5,14 +5,15 @@ PYTHON ?= python3
 SEED ?= 7
 FAULTS ?= 2000
 ACCOUNTS ?= 1000
+SIZE ?= 10000
 BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 
-.PHONY: demo test check chaos flips setup contracts wheel clean help
+.PHONY: demo test check chaos flips bench fork setup contracts wheel clean help
 
 help:
-	@sed -n 's/^# *//p' Makefile | head -4; echo; echo "targets: demo test check chaos flips setup contracts wheel clean"
+	@sed -n 's/^# *//p' Makefile | head -4; echo; echo "targets: demo test check chaos flips bench fork setup contracts wheel clean"
 
 demo: setup
 	$(BIN)/evenkeel demo --seed $(SEED) --out out/demo
@@ -20,11 +21,18 @@ demo: setup
 test: setup
 	$(BIN)/python -m scripts.front test -- $(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile $(ARGS)
 
+bench: setup
+	$(BIN)/python -m tests.benchmark --accounts $(SIZE) --out out/bench
+
 chaos: setup
 	$(BIN)/python -m tests.chaos --seed $(SEED) --faults $(FAULTS) --out out/chaos
 
 flips: setup
 	$(BIN)/python -m tests.flips --seed $(SEED) --accounts $(ACCOUNTS) --out out/flips
+
+# on forks of live chains: needs ARBITRUM_RPC_URL or ETHEREUM_RPC_URL, archive nodes; without one it says so (code 2)
+fork: setup
+	$(BIN)/python -m scripts.fork
 
 check: setup
 	$(BIN)/python -m scripts.front check -- sh -c '$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports'

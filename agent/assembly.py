@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from agent.chain.head import Heads, latest
 from agent.chain.lens import read_one
@@ -16,13 +16,8 @@ from agent.chain.pool import MAX_FUTURE_S, Pool
 from agent.chain.rpc import Rpc
 from agent.config import Config
 from agent.errors import ConfigInvalid
-from agent.keyring import signer_of
 from agent.market.snapshot import VenueState
 from agent.planning.policy import Policy
-from agent.proof.database import Database
-from agent.proof.journal import Journal
-from agent.proof.record import Entry, Record
-from agent.proof.store import Store
 from agent.risk.limits import Bounds
 from agent.runtime.cycle import Desk
 from agent.runtime.docket import ASKED, TOLD, Docket
@@ -40,9 +35,17 @@ from agent.venues.curie import Curie
 from agent.venues.deployments import Deployment, load
 from agent.venues.gmx import Gmx
 from agent.venues.lyra import Lyra
+from agent.venues.panoptic import Panoptic
 from agent.venues.synthetix import Synthetix
 from agent.venues.uniswap import Uniswap
 from agent.venues.venue import Venue
+from agent.venues.watch import Watch
+
+if TYPE_CHECKING:  # who only looks needs neither a key nor a journal
+    from agent.proof.database import Database
+    from agent.proof.journal import Journal
+    from agent.proof.record import Entry, Record
+    from agent.proof.store import Store
 
 REASK_S = 5.0  # how long nodes that disagree are given to agree: about a block where blocks are fast
 
@@ -84,6 +87,8 @@ def venues_of(deployment: Deployment) -> tuple[Venue[VenueState], ...]:
         found.append(Uniswap(deployment.uniswap))
     if deployment.synthetix is not None:
         found.append(Synthetix(deployment.synthetix))
+    if deployment.panoptic is not None:
+        found.append(Panoptic(deployment.panoptic))
     if deployment.gmx is not None:
         found.append(Gmx.of(deployment.gmx))
     if deployment.gmx is not None:
@@ -101,6 +106,8 @@ def asset_tokens_of(deployment: Deployment) -> dict[Address, str]:
         tokens[Address(deployment.lyra.base_token)] = deployment.lyra.asset
     if deployment.uniswap is not None:
         tokens |= {Address(pool.asset_token): pool.asset for pool in deployment.uniswap.pools}
+    if deployment.panoptic is not None:
+        tokens |= {Address(pool.asset_token): pool.asset for pool in deployment.panoptic.pools}
     return tokens
 
 
@@ -124,14 +131,27 @@ def pool_of(config: Config, chain_id: int | None) -> Pool:
     )
 
 
+def rpc_of(config: Config, chain_id: int | None) -> Rpc:
+    """The way to the configured nodes."""
+    return Rpc(pool_of(config, chain_id), config.rpc.timeout_s)
+
+
 def newest_block(rpc: Rpc, config: Config) -> Block:
     """The newest head. Raises HeadStale."""
     return latest(rpc, config.rpc.head_age_limit_s, time.time())
 
 
-def eye_of(rpc: Rpc, deployment: Deployment, block: Block) -> Eye:
-    """An eye whose every contract has been identified at ``block``."""
-    blind = Eye(rpc, ChainId(deployment.chain_id), venues_of(deployment), (), asset_tokens_of(deployment))
+def eye_of(rpc: Rpc, deployment: Deployment, block: Block, lead_s: int = 0) -> Eye:
+    """An eye whose every contract has been identified at ``block``. ``lead_s`` as in `Eye`."""
+    blind = Eye(
+        rpc,
+        ChainId(deployment.chain_id),
+        venues_of(deployment),
+        asset_tokens=asset_tokens_of(deployment),
+        watch=Watch.of(deployment),
+        manifests=deployment.manifests,
+        lead_s=lead_s,
+    )
     return blind.identified(block)
 
 
@@ -161,7 +181,7 @@ def _identified(rpc: Rpc, config: Config, deployment: Deployment) -> tuple[Eye, 
     for attempt in on_next_heads():
         with attempt:
             block = newest_block(rpc, config)
-            return eye_of(rpc, deployment, block), block
+            return eye_of(rpc, deployment, block, config.policy.exit_lead_s), block
     raise AssertionError("retrying returns or raises")
 
 
@@ -172,6 +192,11 @@ def live_desk(config: Config) -> Iterator[tuple[Desk, Block]]:
     The key is opened before anything is asked of the chain. Raises KeyUnreadable, ConfigInvalid,
     JournalLocked, JournalCorrupt, and what ``dry_desk`` raises.
     """
+    from agent.keyring import signer_of
+    from agent.proof.database import Database
+    from agent.proof.journal import Journal
+    from agent.proof.record import Record
+
     signer = signer_of(config)
     deployment = deployment_of(config)
     pool = pool_of(config, deployment.chain_id)
@@ -236,16 +261,20 @@ def _require_own(journal: Journal, desk: Desk, place: str) -> None:
 
 def heads_of(config: Config, rpc: Rpc) -> Heads:
     """New heads, by the desk's own way to the nodes: their limits are for all of us together."""
-    return Heads(rpc, config.ws_url, config.rpc.poll_s)
+    return Heads(rpc, config.ws_urls, config.rpc.poll_s)
 
 
 def record_of(config: Config) -> Database:
     """The journal, read-only: an agent may be running on it. Raises ConfigInvalid when there is none yet."""
+    from agent.proof.database import Database
+
     return Database(store_of(config), time.time, read_only=True)
 
 
 def guest_of(config: Config) -> Database:
     """The journal, to leave a request in: whoever holds the lane goes on holding it."""
+    from agent.proof.database import Database
+
     return Database(store_of(config), time.time, guest=True)
 
 

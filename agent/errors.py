@@ -16,6 +16,7 @@
     |   |-- PriceImplausible    a price that somebody tells cannot be so
     |   |-- HeadStale           the newest block is too old to decide on
     |   |-- ReadUnpinned        the block to read at is no longer known to the node
+    |   |-- HistoryIncomplete   the events told do not add up to what the chain has stored
     |   `-- ReadReverted        a contract refuses to answer at this block
     |-- Refused         drop the plan; the next head decides
     |   |-- SimulationReverted  the batch would revert
@@ -50,6 +51,7 @@
         |-- CorrelationInvalid  correlations that no assets can have
         |-- AccountEmpty        the account holds no position on any venue
         |-- JournalLocked       another process already runs on this journal
+        |-- StateMissing        a node has no old state, which a fork needs
         |-- LibraryMissing      an optional Python package is not installed
         `-- ToolMissing         a program of the toolchain is not installed
 
@@ -214,6 +216,13 @@ class ReadUnpinned(Transient):
     fix = "The next head will be read instead; if this repeats, use a node that keeps recent state."
 
 
+class HistoryIncomplete(Transient):
+    template = (
+        "What {target} has stored of {account} at block {block} is not what its events add up to: {reason}."
+    )
+    fix = "Nothing is judged on it; let the node serve all events since the deployment file's first block."
+
+
 # --- refused ---------------------------------------------------------------------------------------
 
 
@@ -373,6 +382,11 @@ class JournalLocked(Misconfigured):
 class ToolMissing(Misconfigured):
     template = "{tool} is not installed ({reason})."
     fix = "Run `evenkeel setup` (needs node 20+ with npm)."
+
+
+class StateMissing(Misconfigured):
+    template = "The node at {endpoint} has no state of block {number}, {depth} before its newest: {reason}."
+    fix = "A fork reads old state for as long as it runs: give an archive node."
 
 
 class LibraryMissing(Misconfigured):

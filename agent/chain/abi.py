@@ -6,9 +6,9 @@ short, over-long or badly padded ones are refused, because they mean that the co
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache, lru_cache
+from functools import cache, cached_property, lru_cache
 from importlib.resources import files
 from pathlib import Path
 from typing import cast
@@ -19,6 +19,7 @@ from eth_abi.exceptions import DecodingError, EncodingError
 from eth_utils.address import to_checksum_address
 from eth_utils.crypto import keccak
 
+from agent.chain.codec import Unfit, decoder, encoder, split
 from agent.errors import DecodeMismatch, ReadReverted
 from agent.values.address import Address
 from agent.values.call import Answer, Call
@@ -29,6 +30,7 @@ Errors = Mapping[bytes, tuple[str, tuple[str, ...]]]  # custom errors: selector 
 NO_ERRORS: Errors = {}
 
 _WORD = 32
+_KEPT = 512  # answers and calls of one function that are remembered: most are the same in the next block
 _PANICS = {
     0x01: "assertion failed",
     0x11: "arithmetic overflow",
@@ -56,6 +58,29 @@ class Function:
     selector: bytes
     errors: Errors = field(default_factory=dict, compare=False, repr=False)  # all of its contract's
 
+    def __hash__(self) -> int:
+        return hash((self.selector, self.name))
+
+    @cached_property
+    def _encode(self) -> Callable[[Sequence[object]], bytes] | None:
+        return encoder(self.inputs)
+
+    @cached_property
+    def _decode(self) -> Callable[[bytes], tuple[object, ...]] | None:
+        return decoder(self.outputs)
+
+    @cached_property
+    def _known(self) -> dict[bytes, tuple[Value, ...]]:
+        return {}
+
+    @cached_property
+    def _numbers(self) -> dict[bytes, tuple[int, ...]]:
+        return {}
+
+    @cached_property
+    def _calls(self) -> dict[tuple[object, ...], Call]:
+        return {}
+
     @property
     def label(self) -> str:
         """For people: "curie.openPosition"."""
@@ -69,6 +94,11 @@ class Function:
     def encode(self, *args: object) -> bytes:
         """Calldata. Raises TypeError on arguments that are not of the function's types."""
         try:
+            if self._encode is not None:
+                return self.selector + self._encode(args)
+        except Unfit:
+            pass  # whatever is wrong with them, eth-abi says it
+        try:
             return self.selector + codec.encode(self.inputs, args)
         except (EncodingError, ValueError, TypeError) as error:
             raise TypeError(f"{self.contract}.{self.signature} cannot take {args!r}: {error}") from error
@@ -77,8 +107,35 @@ class Function:
         """The call of this function on the contract at ``target``."""
         return Call(target, self.encode(*args), label=self.label, gas_hint=gas_hint)
 
+    def asked(self, target: Address, arguments: tuple[object, ...]) -> Call:
+        """As `at`, of a call that is made in every block: written once."""
+        try:
+            known = self._calls.get((target, *arguments))
+        except TypeError:  # a list among the arguments
+            return self.at(target, *arguments)
+        if known is None:
+            known = self.at(target, *arguments)
+            if len(self._calls) >= _KEPT:
+                self._calls.clear()
+            self._calls[(target, *arguments)] = known
+        return known
+
     def decode(self, data: bytes, target: str = "?") -> tuple[Value, ...]:
         """The returned values. Raises DecodeMismatch."""
+        known = self._known.get(data)
+        if known is None:
+            known = self._decoded(data, target)
+            if len(self._known) >= _KEPT:
+                self._known.clear()
+            self._known[data] = known
+        return known
+
+    def _decoded(self, data: bytes, target: str) -> tuple[Value, ...]:
+        try:
+            if self._decode is not None:
+                return cast(tuple[Value, ...], self._decode(data))
+        except Unfit:
+            pass  # whatever is wrong with it, eth-abi says it
         return _decode(self.outputs, data, self.label, target)
 
     def read(self, call: Call, answer: Answer) -> tuple[Value, ...]:
@@ -91,7 +148,13 @@ class Function:
 
     def integers(self, call: Call, answer: Answer) -> tuple[int, ...]:
         """As `read`, of a function that returns only numbers and flags, structs flattened."""
-        return tuple(_integers(self.read(call, answer)))
+        known = self._numbers.get(answer.data) if answer.ok else None
+        if known is None:
+            known = tuple(_integers(self.read(call, answer)))
+            if len(self._numbers) >= _KEPT:
+                self._numbers.clear()
+            self._numbers[answer.data] = known
+        return known
 
     def integer(self, call: Call, answer: Answer) -> int:
         """As `read`, of a function that returns one number or flag."""
@@ -241,7 +304,7 @@ def _shown(value: object) -> str:
 
 def _decode(types: Sequence[str], data: bytes, label: str, target: str) -> tuple[Value, ...]:
     try:
-        size = _static_size(tuple(types))
+        size = static_size(tuple(types))
         if not data and types:
             raise DecodingError("nothing came back: there is no code, or no such function")
         if len(data) % _WORD or (size is not None and len(data) != size):
@@ -255,8 +318,8 @@ def _decode(types: Sequence[str], data: bytes, label: str, target: str) -> tuple
 
 
 @lru_cache(maxsize=512)
-def _static_size(types: tuple[str, ...]) -> int | None:
-    """Bytes of the encoding, None if it depends on the values."""
+def static_size(types: tuple[str, ...]) -> int | None:
+    """Bytes of the encoding of these types, None if they depend on the values."""
     if any("[]" in kind or "string" in kind or _has_bytes(kind) for kind in types):
         return None
     total = 0
@@ -265,8 +328,8 @@ def _static_size(types: tuple[str, ...]) -> int | None:
         while whole.endswith("]"):  # a fixed array T[k]
             whole, _, length = whole[:-1].rpartition("[")
             count *= int(length)
-        parts = _split(whole[1:-1]) if whole.startswith("(") else ()
-        inner = _static_size(parts) if parts else _WORD
+        parts = split(whole[1:-1]) if whole.startswith("(") else ()
+        inner = static_size(parts) if parts else _WORD
         total += count * (inner or 0)
     return total
 
@@ -276,18 +339,6 @@ def _has_bytes(kind: str) -> bool:
     return any(part.split("[")[0] == "bytes" for part in kind.replace("(", ",").replace(")", ",").split(","))
 
 
-@lru_cache(maxsize=512)
-def _split(inside: str) -> tuple[str, ...]:
-    """The members of a tuple type: "uint256,(int8,bool)[]" into its two."""
-    parts, depth, start = [], 0, 0
-    for index, char in enumerate(inside):
-        depth += (char == "(") - (char == ")")
-        if char == "," and depth == 0:
-            parts.append(inside[start:index])
-            start = index + 1
-    return (*parts, inside[start:]) if inside else ()
-
-
 def _clean(kind: str, value: object) -> Value:
     if kind == "address":
         return _checksummed(cast(str, value))
@@ -295,7 +346,7 @@ def _clean(kind: str, value: object) -> Value:
         inner = kind[: kind.rindex("[")]
         return tuple(_clean(inner, item) for item in cast(Sequence[object], value))
     if kind.startswith("("):
-        parts = zip(_split(kind[1:-1]), cast(Sequence[object], value), strict=True)
+        parts = zip(split(kind[1:-1]), cast(Sequence[object], value), strict=True)
         return tuple(_clean(inner, item) for inner, item in parts)
     return cast(Value, value)
 

@@ -1,7 +1,8 @@
 """One kept-alive HTTP connection whose every byte, from connect to the last of the body, is under a deadline.
 
 A socket's own time-out starts anew with each byte: an answer, or a header line, could drip for ever. Here
-each wait gets what is left until the deadline. Only the name look-up has the system's limits and not ours.
+each wait gets what is left until the deadline. The system's look-up of a name cannot be told when to end: it
+is left behind then.
 """
 
 from __future__ import annotations
@@ -11,10 +12,17 @@ import io
 import select
 import socket
 import ssl
+import threading
 import time
+from collections.abc import Sequence
+from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import cast
+from ipaddress import ip_address
+from typing import Any, cast
 from urllib.parse import SplitResult
+
+Addresses = Sequence[tuple[socket.AddressFamily, socket.SocketKind, int, str, Any]]
 
 CHUNK = 1 << 20
 MAX_BODY = 1 << 28  # 256 MiB: more than any node answers, less than a machine has
@@ -41,7 +49,7 @@ class Connection:
     def __init__(self, parts: SplitResult, head: bytes, tls: ssl.SSLContext | None, deadline: float) -> None:
         """Connects. Raises OSError, TimeoutError among them."""
         port = parts.port or (80 if tls is None else 443)
-        self._socket = _connected(parts.hostname or "", port, tls, deadline)
+        self._socket = connected(parts.hostname or "", port, tls, deadline)
         self._head = head
 
     def post(self, body: bytes, deadline: float) -> HttpAnswer:
@@ -94,9 +102,12 @@ def left(deadline: float) -> float:
     return remaining_s
 
 
-def _connected(host: str, port: int, tls: ssl.SSLContext | None, deadline: float) -> socket.socket:
-    """By the first address that answers; each has its part of the time, so one black hole costs not all."""
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+def connected(host: str, port: int, tls: ssl.SSLContext | None, deadline: float) -> socket.socket:
+    """By the first address that answers; each has its part of the time, so one black hole costs not all.
+
+    Raises OSError, TimeoutError among them.
+    """
+    found = _addresses(host, port, deadline)
     failure: OSError = OSError("the name has no address")
     for index, (family, kind, protocol, _, address) in enumerate(found):
         plain = socket.socket(family, kind, protocol)
@@ -112,6 +123,22 @@ def _connected(host: str, port: int, tls: ssl.SSLContext | None, deadline: float
             plain.close()
             failure = error
     raise failure
+
+
+def _addresses(host: str, port: int, deadline: float) -> Addresses:
+    with suppress(ValueError):
+        ip_address(host)
+        return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)  # nobody is asked
+    answer: Future[Addresses] = Future()
+
+    def look_up() -> None:
+        try:
+            answer.set_result(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+        except (OSError, UnicodeError) as error:
+            answer.set_exception(OSError(str(error)))
+
+    threading.Thread(target=look_up, name="look-up", daemon=True).start()
+    return answer.result(left(deadline))
 
 
 def _body(response: http.client.HTTPResponse) -> bytes:

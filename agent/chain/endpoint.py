@@ -13,10 +13,11 @@ from typing import Literal
 from agent.chain import shape
 from agent.chain.breaker import Breaker, BreakerPolicy, Permit, State
 from agent.chain.limiter import Limiter
+from agent.chain.manner import Manner, Means
 from agent.chain.priority import Priority, current
 from agent.chain.rpc import Rpc
 from agent.chain.transport import Transport
-from agent.chain.wire import Line, Request, RpcResult, single
+from agent.chain.wire import Errand, Line, Request, RpcResult, T, single
 from agent.errors import (
     ChainMismatch,
     DecodeMismatch,
@@ -37,12 +38,15 @@ FAIR_S = 0.25  # who was given less, and did not answer in it, has not failed
 
 @dataclass(frozen=True, slots=True)
 class EndpointPolicy:
-    """``requests_per_s`` 0: no limit of our own. A batch counts as its ``calls``, or as ``one`` request."""
+    """``requests_per_s`` 0: no limit of our own. A batch counts as its ``calls``, or as ``one`` request.
+    ``means`` None: by whatever it is best read.
+    """
 
     requests_per_s: float = 0.0
     burst: int = 50
     batch_counts: Literal["calls", "one"] = "calls"
     breaker: BreakerPolicy = field(default_factory=BreakerPolicy)
+    means: Means | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +99,7 @@ class Endpoint:
         self._policy = policy or EndpointPolicy()
         self._limiter = Limiter(self._policy.requests_per_s, self._policy.burst, clock)
         self._breaker = Breaker(self._policy.breaker)
+        self.manner = Manner(self._policy.means, clock)
         self._chain_id = chain_id
         self._is_known = chain_id is None
         self._foreign: ChainId | None = None
@@ -135,6 +140,9 @@ class Endpoint:
                     endpoint=self.endpoint, method=request.label, timeout_s=round(timeout_s, 3)
                 ) from error  # some of it was sent
         return results
+
+    def carry(self, errand: Errand[T], timeout_s: float) -> T:
+        return errand.run(self, timeout_s)
 
     def close(self) -> None:
         self._line.close()

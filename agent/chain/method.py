@@ -38,6 +38,7 @@ READ_GETTERS = frozenset(
     f"eth_get{name}" for name in ("Balance", "Code", "StorageAt", "Proof", "Logs", "HeaderByNumber")
 )
 STATIC = frozenset({"eth_chainId", "net_version", "web3_clientVersion", "rpc_modules", "eth_protocolVersion"})
+HASH_LENGTH = 66  # of a block's hash in hex
 HASHED = ("ByHash", "ByBlockHash", "ByBlockHashAndIndex")
 
 
@@ -83,6 +84,8 @@ def _moment(call: RpcCall) -> Moment:
 def _block_hash(method: str, params: Params) -> str | None:
     if method.startswith("eth_getBlock") and method.endswith(HASHED):
         return str(params[0]) if params else None
+    if method == "eth_getBlockReceipts" and params and len(str(params[0])) == HASH_LENGTH:
+        return str(params[0])
     for param in params:
         if isinstance(param, Mapping) and isinstance(found := param.get("blockHash"), str):
             return found

@@ -20,7 +20,7 @@ from agent.chain.method import Moment
 from agent.chain.summit import Summit
 from agent.chain.survey import Survey
 from agent.chain.transport import redacted
-from agent.chain.wire import Request, RpcResult
+from agent.chain.wire import Errand, Request, RpcResult, T
 from agent.errors import (
     ChainMismatch,
     ConfigInvalid,
@@ -29,6 +29,7 @@ from agent.errors import (
     EvenkeelError,
     HeadBehind,
     HeadImplausible,
+    ReadUnpinned,
     RpcTimeout,
     Transient,
 )
@@ -113,6 +114,31 @@ class Pool:
             return self._asked_head(request, deadline)
         return self._failed_over(request, deadline)
 
+    def carry(self, errand: Errand[T], timeout_s: float) -> T:
+        """By the best endpoint, or once by the next. Raises as `ask` does, and what the errand raises."""
+        if len(self.members) == 1:
+            return self.members[0].carry(errand, timeout_s)
+        members, failures = available(self.members)
+        rank = self._rank(self._summit.number_of(errand.block_hash), 1)
+        gone: ReadUnpinned | None = None
+        tries = 2
+        ranked = sorted(members, key=rank)
+        for index, member in enumerate(ranked):
+            is_last = tries == 1 or index == len(ranked) - 1
+            try:
+                return member.carry(errand, timeout_s if is_last else timeout_s / 2)
+            except (EndpointResting, ChainMismatch) as error:
+                failures.append(error)
+                continue
+            except ReadUnpinned as error:
+                gone = error
+            except (Transient, DecodeMismatch) as error:
+                failures.append(error)
+            tries -= 1
+            if tries == 0:
+                break
+        raise gone or telling(failures)
+
     def survey(self, account: Address, timeout_s: float = 2.0, reask_s: float = 15.0) -> Survey:
         """What every available endpoint says of ``account``, each within ``timeout_s``, judged.
 
@@ -164,7 +190,7 @@ class Pool:
         members, failures = available(self.members)
         spare: list[RpcResult] | None = None
         tries = 2
-        ranked = sorted(members, key=self._rank(request))
+        ranked = sorted(members, key=self._rank(self._needed(request), len(request.calls)))
         for index, member in enumerate(ranked):
             left_s = deadline - self._clock()
             if tries == 0 or left_s < TURN_S:
@@ -192,16 +218,18 @@ class Pool:
         late = RpcTimeout(endpoint=self.endpoint, method=request.label, timeout_s=TURN_S)
         raise telling(failures or [late])
 
-    def _rank(self, request: Request) -> Callable[[Endpoint], tuple[bool, bool, float]]:
-        """Who has the block, is not held back, and is likely to answer first."""
+    def _needed(self, request: Request) -> int | None:
+        """The number of the block that has to be known to answer, None if that cannot be said."""
         if method.moment(request) is Moment.NOW:
-            needed: int | None = self._summit.number
-        else:
-            needed = self._summit.number_of(method.pinned_hash(request))
+            return self._summit.number
+        return self._summit.number_of(method.pinned_hash(request))
+
+    def _rank(self, needed: int | None, calls: int) -> Callable[[Endpoint], tuple[bool, bool, float]]:
+        """Who has the block, is not held back, and is likely to answer first."""
 
         def rank(member: Endpoint) -> tuple[bool, bool, float]:
             lacks = needed is not None and (member.head is None or member.head.number < needed)
-            return lacks, member.held_s() > 0, member.likely_s(len(request.calls))
+            return lacks, member.held_s() > 0, member.likely_s(calls)
 
         return rank
 

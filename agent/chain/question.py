@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TypeVar, cast
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Generic, TypeVar, cast
 
 from agent.chain.abi import Function, Value
 from agent.errors import DecodeMismatch
@@ -17,15 +17,17 @@ Row = tuple[int, ...]
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A view of one contract with its arguments."""
+    """A view of one contract with its arguments. ``is_direct``: see `agent.values.call.Call`."""
 
     target: Address
     function: Function
     arguments: tuple[object, ...] = ()
+    is_direct: bool = field(default=False, kw_only=True)
 
     @property
     def call(self) -> Call:
-        return self.function.at(self.target, *self.arguments)
+        call = self.function.asked(self.target, self.arguments)
+        return replace(call, is_direct=True) if self.is_direct else call
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,51 @@ class Reply:
         return DecodeMismatch(
             label=self.call.label, target=self.call.target, expected=expected, reason=reason
         )
+
+
+class Round(Generic[K]):
+    """Named questions that are asked in one batch, again and again: their calls are written once."""
+
+    __slots__ = ("calls", "places", "questions")
+
+    def __init__(self, questions: Mapping[K, Question]) -> None:
+        self.places = {name: place for place, name in enumerate(questions)}
+        self.questions = tuple(questions.values())
+        self.calls = tuple(question.call for question in self.questions)
+
+
+class Replies(Mapping[K, Reply]):
+    """The replies to a round by the questions' names, each made when it is looked at."""
+
+    __slots__ = ("_round", "answers")
+
+    def __init__(self, asked: Round[K], answers: tuple[Answer, ...]) -> None:
+        self._round = asked
+        self.answers = answers
+
+    def __getitem__(self, name: K) -> Reply:
+        place = self._round.places[name]
+        return Reply(self._round.questions[place], self._round.calls[place], self.answers[place])
+
+    def __iter__(self) -> Iterator[K]:
+        return iter(self._round.places)
+
+    def __len__(self) -> int:
+        return len(self.answers)
+
+    def data(self, names: Iterable[K]) -> tuple[bytes | None, ...]:
+        """What came back under each name; None where the contract refused: two times the same is the same."""
+        places, answers = self._round.places, self.answers
+        found = [answers[places[name]] for name in names]
+        return tuple([answer.data if answer.ok else None for answer in found])
+
+
+def ask_again(asked: Round[K]) -> Reading[Replies[K]]:
+    """One round. None asked, none sent."""
+    if not asked.calls:
+        return Replies(asked, ())
+    answers = yield asked.calls
+    return Replies(asked, answers)
 
 
 def ask(questions: Mapping[K, Question]) -> Reading[dict[K, Reply]]:

@@ -10,14 +10,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from agent.chain import shape
+from agent.chain import history, shape
 from agent.chain.error_table import is_unpinned, revert_data
 from agent.chain.transport import Json, Transport
-from agent.chain.wire import Line, Params, Request, RpcCall, RpcResult, Wire, single
+from agent.chain.wire import Errand, Line, Params, Request, RpcCall, RpcResult, T, Wire, single
 from agent.errors import ReadUnpinned, RpcRejected
 from agent.values.address import Address, BlockHash, ChainId, TxHash
 from agent.values.block import Block
-from agent.values.call import Answer, Call, Slot
+from agent.values.call import Answer, Call, Code, Codes, Past, Slot
 from agent.values.log import Filter, Log
 
 Tag = str  # "latest", "pending", "safe", "finalized", "earliest"
@@ -70,6 +70,10 @@ class Rpc:
         """Answers of several calls in one round trip, in order; a refusal stays in its own result."""
         return self._wire.ask(Request(tuple(calls), is_batch=True), self.timeout_s) if calls else []
 
+    def carry(self, errand: Errand[T]) -> T:
+        """What an errand brings, done at one endpoint: of a pool the best, or else the next."""
+        return self._wire.carry(errand, self.timeout_s)
+
     def close(self) -> None:
         """Drop the connections that are not in use."""
         self._wire.close()
@@ -85,12 +89,12 @@ class Rpc:
     ) -> Answer:
         """``eth_call``; a revert is an answer with ``ok`` False. Raises ReadUnpinned if ``at`` is gone."""
         params = call_params(call, at, sender, overrides)
-        return self._answer(self._single("eth_call", params), at)
+        return answer_of(self._single("eth_call", params), at)
 
     def calls(self, calls: Sequence[Call], at: At) -> list[Answer]:
         """The same for several calls in one round trip, and for words of storage among them."""
-        results = self.batch([_read(call, at) for call in calls])
-        return [self._answer(result, at) for result in results]
+        results = self.batch([read_call(call, at) for call in calls])
+        return [answer_of(result, at) for result in results]
 
     def balance(self, address: Address, at: At = "latest") -> int:
         """Native balance, wei."""
@@ -215,18 +219,23 @@ class Rpc:
 
     def _pinned_value(self, result: RpcResult, at: At) -> Json:
         if result.error is not None and is_unpinned(str(result.error.fields["reason"])):
-            raise _unpinned(result.error, at)
+            raise unpinned(result.error, at)
         return result.unwrap()
 
-    def _answer(self, result: RpcResult, at: At) -> Answer:
-        if result.error is None:
-            return Answer(ok=True, data=shape.hex_bytes(result.value, "eth_call"))
-        if is_unpinned(str(result.error.fields["reason"])):
-            raise _unpinned(result.error, at)
-        data = revert(result.error)
-        if data is None:
-            raise result.error
-        return Answer(ok=False, data=data)
+
+def answer_of(result: RpcResult, at: At) -> Answer:
+    """What a read brought; a revert is an answer. Raises ReadUnpinned, RpcRejected or DecodeMismatch."""
+    if result.error is None and isinstance(result.value, list):
+        return Answer(ok=True, data=history.pack(result.value))
+    if result.error is None:
+        data = shape.hex_bytes(result.value, "eth_call") if result.data is None else result.data
+        return Answer(ok=True, data=data)
+    if is_unpinned(str(result.error.fields["reason"])):
+        raise unpinned(result.error, at)
+    reason = revert(result.error)
+    if reason is None:
+        raise result.error
+    return Answer(ok=False, data=reason)
 
 
 def block_param(at: At) -> object:
@@ -234,7 +243,14 @@ def block_param(at: At) -> object:
     return {"blockHash": at.hash, "requireCanonical": True} if isinstance(at, Block) else at
 
 
-def _read(call: Call, at: At) -> RpcCall:
+def read_call(call: Call, at: At) -> RpcCall:
+    """The request of one read."""
+    if isinstance(call, Codes):
+        return "eth_call", ({"data": "0x" + call.data.hex()}, block_param(at))
+    if isinstance(call, Code):
+        return "eth_getCode", (call.target, block_param(at))
+    if isinstance(call, Past):
+        return history.asked(call, at)
     if isinstance(call, Slot):
         return "eth_getStorageAt", (call.target, "0x" + call.data.hex(), block_param(at))
     return "eth_call", call_params(call, at)
@@ -266,7 +282,8 @@ def revert(error: RpcRejected) -> bytes | None:
     )
 
 
-def _unpinned(error: RpcRejected, at: At) -> ReadUnpinned:
+def unpinned(error: RpcRejected, at: At) -> ReadUnpinned:
+    """The error for a node that says that it has no state of that block."""
     where = f"{at.number} ({at.hash})" if isinstance(at, Block) else at
     return ReadUnpinned(block=where, reason=error.fields["reason"])
 

@@ -6,6 +6,7 @@ knows whether it may be repeated.
 
 from __future__ import annotations
 
+import binascii
 import http.client
 import math
 import ssl
@@ -19,7 +20,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 import orjson
 
 from agent.chain.connection import Connection, HttpAnswer
-from agent.errors import ConfigInvalid, DecodeMismatch, RateLimited, RpcUnavailable
+from agent.errors import ConfigInvalid, DecodeMismatch, RateLimited, RpcRejected, RpcUnavailable
 from agent.errors import RpcTimeout as Timeout
 
 Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
@@ -81,9 +82,22 @@ class Transport:
     def post(self, payload: object, method: str, timeout_s: float | None = None) -> Json:
         """The answer's JSON, all of it within ``timeout_s`` (the transport's own unless given).
 
-        ``method`` names the request in errors. Raises RpcTimeout, RpcUnavailable, RateLimited, or
-        DecodeMismatch if the answer is not JSON.
+        ``method`` names the request in errors. Raises RpcTimeout, RpcUnavailable, RateLimited, RpcRejected
+        if the request was too large, or DecodeMismatch if the answer is not JSON.
         """
+        return self._decoded(self._answered(payload, method, timeout_s), method)
+
+    def post_hexed(
+        self, payload: object, method: str, timeout_s: float | None = None
+    ) -> tuple[Json, bytes | None]:
+        """The same for one call whose result is long hex: the answer with its result emptied, and the bytes;
+        an answer of any other form as it is, and None.
+        """
+        answer = self._answered(payload, method, timeout_s)
+        found = _without_hex(answer.body) if answer.status == http.client.OK else None
+        return found or (self._decoded(answer, method), None)
+
+    def _answered(self, payload: object, method: str, timeout_s: float | None) -> HttpAnswer:
         body = b"" if payload is None else orjson.dumps(payload, option=orjson.OPT_PASSTHROUGH_SUBCLASS)
         allowed_s = self.timeout_s if timeout_s is None else timeout_s
         deadline = time.monotonic() + allowed_s
@@ -104,7 +118,7 @@ class Transport:
         else:
             with self._lock:
                 self._idle.append(connection)
-        return self._decoded(answer, method)
+        return answer
 
     def get(self, name: str) -> Json:
         """The JSON at the endpoint, of a transport whose ``verb`` is GET. Raises as `post` does."""
@@ -139,6 +153,14 @@ class Transport:
             wait_s = retry_after_s(answer.retry_after, self._wall())
             raise RateLimited(
                 endpoint=self.endpoint, method=method, retry_after_s="unknown" if wait_s is None else wait_s
+            )
+        if answer.status == http.client.REQUEST_ENTITY_TOO_LARGE:  # asked less at once, it will answer
+            raise RpcRejected(
+                endpoint=self.endpoint,
+                method=method,
+                reason=f"HTTP {answer.status}: the request is too large",
+                rpc_code=0,
+                data=None,
             )
         try:
             value: Json = orjson.loads(answer.body)
@@ -195,6 +217,24 @@ def _secrets(parts: SplitResult) -> tuple[str, ...]:
     words += [word for pair in parts.query.split("&") for word in pair.split("=")]
     found = {form for word in words for form in (word, unquote(word)) if len(form) >= SECRET_LENGTH}
     return tuple(sorted(found, key=len, reverse=True))
+
+
+def _without_hex(body: bytes) -> tuple[Json, bytes] | None:
+    """An answer whose result is a hex string, parsed with an empty one in its place, and the bytes; None if
+    it is not of that form. To parse megabytes of hex as JSON costs more than all the rest.
+    """
+    start = body.find(b'"result"', 0, EXCERPT)
+    start = body.find(b'"', start + len(b'"result"'), start + EXCERPT) + 1 if start >= 0 else 0
+    end = body.find(b'"', start)
+    if not start or end < 0 or body[start : start + 2] != b"0x":
+        return None
+    try:
+        value: Json = orjson.loads(body[:start] + body[end:])
+        data = binascii.unhexlify(memoryview(body)[start + 2 : end])
+    except (orjson.JSONDecodeError, binascii.Error):
+        return None
+    is_whole = isinstance(value, dict) and value.get("result") == ""
+    return (value, data) if is_whole else None
 
 
 def _is_json_rpc(answer: Json) -> bool:

@@ -5,23 +5,29 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from agent.chain import shape
 from agent.chain.error_table import is_rate_limit
+from agent.chain.manner import Manner
 from agent.chain.transport import Json, Transport
 from agent.errors import DecodeMismatch, RateLimited, RpcRejected
 
 Params = Sequence[object]
 RpcCall = tuple[str, Params]
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
 
 @dataclass(frozen=True, slots=True)
 class RpcResult:
-    """One answer of a batch: a value, or the node's refusal."""
+    """One answer of a batch: a value, or the node's refusal. ``data``: the bytes of a hex result, instead of
+    the value, where the request asked for that.
+    """
 
     value: Json = None
     error: RpcRejected | None = None
+    data: bytes | None = None
 
     def unwrap(self) -> Json:
         """The value. Raises the RpcRejected."""
@@ -32,10 +38,13 @@ class RpcResult:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One round trip: a single call, or a batch of at least one."""
+    """One round trip: a single call, or a batch of at least one. ``is_hex``: the result of a single one is
+    long hex and wanted as bytes, without a JSON string between.
+    """
 
     calls: tuple[RpcCall, ...]
     is_batch: bool
+    is_hex: bool = False
 
     @property
     def label(self) -> str:
@@ -47,6 +56,38 @@ class Request:
 def single(method: str, params: Params = ()) -> Request:
     """A request of one call."""
     return Request(((method, params),), is_batch=False)
+
+
+class Errand(Protocol[T_co]):
+    """Something read in as many requests as it takes, worded as the one endpoint that is asked needs it; all
+    of one block, so that another endpoint may do it again.
+    """
+
+    @property
+    def label(self) -> str:
+        """Its name in errors."""
+
+    @property
+    def block_hash(self) -> str:
+        """Of which block it is."""
+
+    def run(self, part: Part, timeout_s: float) -> T_co:
+        """Do it there, each request within ``timeout_s``. Raises ReadUnpinned and what the wire raises."""
+
+
+class Part(Protocol):
+    """One endpoint, as an errand sees it."""
+
+    @property
+    def endpoint(self) -> str:
+        """Its name, without secrets."""
+
+    @property
+    def manner(self) -> Manner:
+        """What it has shown of itself."""
+
+    def ask(self, request: Request, timeout_s: float) -> list[RpcResult]:
+        """One result per call, in order, all within ``timeout_s``."""
 
 
 class Wire(Protocol):
@@ -63,6 +104,9 @@ class Wire(Protocol):
     def ask(self, request: Request, timeout_s: float) -> list[RpcResult]:
         """One result per call, in order, all within ``timeout_s``."""
 
+    def carry(self, errand: Errand[T], timeout_s: float) -> T:
+        """What the errand brings, done at one endpoint; each request within ``timeout_s``."""
+
     def close(self) -> None:
         """Drop connections that are not in use."""
 
@@ -73,6 +117,7 @@ class Line:
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
         self.endpoint = transport.endpoint
+        self.manner = Manner()
 
     @property
     def parts(self) -> tuple[Line, ...]:
@@ -84,6 +129,8 @@ class Line:
         """
         if not request.is_batch:
             ((method, params),) = request.calls
+            if request.is_hex:
+                return [self._hexed(method, params, timeout_s)]
             answer = self._transport.post(_envelope(0, method, params), method, timeout_s)
             return [self._result(shape.record(answer, method), method)]
         body = [_envelope(index, *call) for index, call in enumerate(request.calls)]
@@ -100,8 +147,21 @@ class Line:
             raise shape.mismatch(label, f"{len(body)} answers with our ids", sorted(by_id))
         return [self._result(by_id[index], method) for index, (method, _) in enumerate(request.calls)]
 
+    def carry(self, errand: Errand[T], timeout_s: float) -> T:
+        return errand.run(self, timeout_s)
+
     def close(self) -> None:
         self._transport.close()
+
+    def _hexed(self, method: str, params: Params, timeout_s: float) -> RpcResult:
+        answer, data = self._transport.post_hexed(_envelope(0, method, params), method, timeout_s)
+        fields = shape.record(answer, method)
+        result = self._result(fields, method)
+        if fields.get("id", 0) not in (0, None):  # a refusal may have none
+            raise shape.mismatch(method, "an answer with our id", fields.get("id"))
+        if result.error is None and data is None:
+            data = shape.hex_bytes(result.value, method)
+        return RpcResult(error=result.error, data=data)
 
     def _result(self, entry: Mapping[str, Json], method: str) -> RpcResult:
         error = entry.get("error")

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console, RenderableType
 
 from agent import __version__
 from agent.errors import EvenkeelError
 
-if TYPE_CHECKING:
-    from agent.config import Config  # not at start-up: --help needs none of it
+if TYPE_CHECKING:  # not at start-up: --help needs none of it
+    from rich.console import RenderableType
+
+    from agent.config import Config
 
 app = typer.Typer(
     name="evenkeel",
@@ -72,6 +73,8 @@ def _complain(error: EvenkeelError, *, as_json: bool) -> None:
         fields = {name: str(value) for name, value in error.fields.items()}
         print(json.dumps({"error": error.code, "message": error.message, "fields": fields}), file=sys.stderr)
     else:
+        from rich.console import Console
+
         Console(stderr=True, soft_wrap=True).print(
             f"{error.code}: {error.message}", markup=False, style="red"
         )
@@ -82,7 +85,25 @@ def show(as_json: bool, data: Callable[[], object], table: Callable[[], Renderab
     if as_json:
         sys.stdout.write(json.dumps(data(), indent=2, default=str) + "\n")
     else:
+        from rich.console import Console
+
         Console().print(table())
+
+
+def _told_version(is_wanted: bool) -> None:
+    if is_wanted:
+        print(f"evenkeel {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version_: Annotated[
+        bool,
+        typer.Option("--version", is_eager=True, callback=_told_version, help="print the version and stop"),
+    ] = False,
+) -> None:
+    """What comes before the verb."""
 
 
 @app.command()
@@ -120,6 +141,23 @@ def localnet(
     from agent.cli import local
 
     local.serve(out, port, spot, block_s, once=once, as_json=as_json)
+
+
+@app.command()
+def fork(
+    rpc: Annotated[str, typer.Option("--rpc", help="an archive node of the live chain")],
+    deployment: Annotated[
+        Path | None, typer.Option(help="the venues' addresses; default: those shipped for the chain")
+    ] = None,
+    account: Annotated[str | None, typer.Option(help="an account there that the dry run looks at")] = None,
+    depth: Annotated[int, typer.Option(min=1, help="how old the state is that the node must have")] = 10_000,
+    out: Annotated[Path, typer.Option(help="where the files and the summary go")] = Path("out/fork"),
+    as_json: JsonOption = False,
+) -> int:
+    """The agent on a fork of a live chain: a dry run, then a live one, of an account made for it."""
+    from agent.cli.rehearsal import rehearse
+
+    return rehearse(rpc, deployment, account, out, depth, as_json=as_json)
 
 
 @app.command()
@@ -172,11 +210,67 @@ def watch(
 
 
 @app.command()
+def scan(
+    rpc: Annotated[str, typer.Option(help="http(s) endpoint of a node")],
+    venue: Annotated[str | None, typer.Option(help="which one, if there are several")] = None,
+    deployment: Annotated[Path | None, typer.Option(help="venues' addresses, if not shipped")] = None,
+    ws: Annotated[str | None, typer.Option(help="ws(s) endpoint for new heads")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="how many of the nearest")] = 20,
+    below: Annotated[
+        float | None, typer.Option("--below", min=0, help="only those nearer (0.1 is 10 %)")
+    ] = None,
+    once: Annotated[bool, typer.Option("--once", help="print once and stop")] = False,
+    csv: Annotated[Path | None, typer.Option(help="also write all of them here", show_default=False)] = None,
+    cache: Annotated[Path | None, typer.Option(help="folder of what was found before")] = None,
+    no_cache: Annotated[bool, typer.Option("--no-cache", help="look for all accounts anew")] = False,
+    judge: Annotated[int, typer.Option(min=1, help="blocks between two readings of everybody")] = 100,
+    metrics_port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="serve metrics here, on loopback")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """All accounts of a venue by their distance to liquidation, at every head. Needs no key and no config."""
+    from agent.cli import scan as scanned
+
+    wish = scanned.Wish(
+        venue=venue,
+        limit=limit,
+        below=below,
+        once=once,
+        as_json=as_json,
+        csv=csv,
+        cache=None if no_cache else cache or scanned.default_cache(),
+        judged_every=judge,
+        metrics_port=metrics_port,
+    )
+    scanned.scan(rpc, ws, deployment, wish)
+
+
+@app.command()
 def positions(config: ConfigOption = None, set_: SetOption = None, as_json: JsonOption = False) -> None:
     """Every holding with its Greeks, at the newest block."""
     from agent.cli import keep
 
     keep.positions(_config(config, set_), as_json=as_json)
+
+
+@app.command()
+def venues(
+    config: ConfigOption = None,
+    set_: SetOption = None,
+    rpc: Annotated[str | None, typer.Option("--rpc", help="the node; no config file is needed then")] = None,
+    deployment: Annotated[
+        Path | None, typer.Option(help="the venues' addresses; default: those shipped for the chain")
+    ] = None,
+    account: Annotated[str | None, typer.Option(help="whose way out of closing venues is told")] = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Every venue: what it is, whether its contracts still are that, what may be done there, how to leave."""
+    from agent.cli import roster
+
+    if rpc is None:
+        return roster.venues(_config(config, set_), as_json=as_json)
+    return roster.venues(roster.bare_config(rpc, deployment, account, set_ or []), as_json=as_json)
 
 
 @app.command()

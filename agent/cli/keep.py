@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from rich.console import Console, Group
 from rich.text import Text
@@ -29,16 +30,18 @@ from agent.config import Config, load
 from agent.errors import Transient
 from agent.market.request import Phase, open_requests
 from agent.planning.pending import naked_usd_s
-from agent.proof.record import Entry, Record
 from agent.risk.assessment import assess
 from agent.runtime import telemetry
 from agent.runtime.cycle import Desk, Pass, cycle
 from agent.runtime.docket import turn_json
-from agent.runtime.metric import Metrics, serving
-from agent.runtime.summary import assessment_json, plan_json, snapshot_json
+from agent.runtime.summary import assessment_json, plan_json, snapshot_json, standing_json
 from agent.runtime.supervisor import Look, Supervisor, require_positions
 from agent.values.address import parse_address
 from agent.values.fixed import to_float
+
+if TYPE_CHECKING:
+    from agent.proof.record import Entry, Record
+    from agent.runtime.metric import Metrics
 
 CALM = frozenset({Phase.REQUESTED, Phase.EXECUTED})
 
@@ -137,6 +140,8 @@ def plan(config: Config, *, as_json: bool) -> None:
 
 def journal(config: Config, *, verify: bool, last: int, as_json: bool) -> None:
     """The record's last entries, or a check of all of it."""
+    from agent.proof.record import Record
+
     with assembly.record_of(config) as database:
         record = Record(database)
         if verify:
@@ -162,6 +167,7 @@ def pass_json(done: Pass) -> dict[str, object]:
     return {
         "block": done.block.number,
         "risk": assessment_json(done.assessment),
+        "venues": [standing_json(one) for one in done.snapshot.standings],
         "plans": [plan_json(plan) for plan in done.plans],
         "simulated_gas": done.simulated.gas_used if done.simulated is not None else None,
         "sent": done.sent.tx_hash if done.sent is not None else None,
@@ -187,6 +193,8 @@ def _measured(config: Config) -> Iterator[Metrics | None]:
     if config.run.metrics_port is None:
         yield None
         return
+    from agent.runtime.metric import Metrics, serving
+
     with serving(config.run.metrics_port, Metrics()) as page:
         telemetry.logger("agent").info("metrics", url=page.url)
         yield page.metrics
@@ -195,7 +203,7 @@ def _measured(config: Config) -> Iterator[Metrics | None]:
 def _supervise(config: Config, desk: Desk, supervisor: Supervisor, *, once: bool) -> None:
     block = supervisor.start()
     if once:
-        supervisor.once(block)
+        supervisor.once(block, assembly.heads_of(config, desk.eye.rpc))
         return
 
     def stop(_signal: int, _frame: FrameType | None) -> None:

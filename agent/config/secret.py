@@ -16,6 +16,7 @@ SECRETS: Mapping[str, str] = {  # name of the secret: what it is for
     "RPC_URL": "instead of rpc.url",
     "RPC_WS_URL": "instead of rpc.ws_url",
     "RPC_MORE_URLS": "instead of rpc.more_urls, with spaces between",
+    "RPC_MORE_WS_URLS": "instead of rpc.more_ws_urls, with spaces between",
     "LADDER_KEY": "keeps tx.ladder_rungs usable across restarts",
     "PKCS11_PIN": "opens signer.token",
     "AZURE_CLIENT_SECRET": "proves that we are signer.client_id",

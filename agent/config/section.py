@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field, SecretStr, model_validator
 
 from agent.chain.breaker import BreakerPolicy
 from agent.chain.endpoint import EndpointPolicy
+from agent.chain.manner import Means
 from agent.chain.transport import redacted
 from agent.config.custody import Section, SignerSection, Url
 from agent.config.secret import PREFIX, Environment, read_file, read_secret
@@ -20,7 +21,7 @@ from agent.planning.policy import Policy
 from agent.tx.fees import FeePolicy
 from agent.tx.lane import LanePolicy
 from agent.values.address import Address
-from agent.venues.deployments import AddressField
+from agent.venues.record import AddressField
 
 
 class ChainSection(Section):
@@ -37,6 +38,9 @@ class RpcSection(Section):
     url: Url = Field(description="http(s) address of the node")
     more_urls: tuple[Url, ...] = Field(default=(), description="further nodes of the same chain")
     ws_url: Url | None = Field(default=None, description="ws(s) address for new heads; polling without it")
+    more_ws_urls: tuple[Url, ...] = Field(
+        default=(), description="further ws(s) addresses, each for when those before it fail"
+    )
     timeout_s: float = Field(default=10.0, gt=0, le=300, description="longest wait for an answer")
     max_head_age_s: int = Field(
         default=60, ge=0, description="oldest head to decide on; 0: the chain's clock is not the wall clock"
@@ -50,6 +54,9 @@ class RpcSection(Section):
     )
     batch_counts: Literal["calls", "one"] = Field(
         default="calls", description="how a batch counts: as its calls, or as one request"
+    )
+    lens: Literal["auto", "override", "deployless", "multicall", "plain"] = Field(
+        default="auto", description="how much is read at once; auto: the best way that each node offers"
     )
     breaker_faults: int = Field(
         default=3, ge=1, le=1000, description="faults in a row after which a node is left alone"
@@ -76,6 +83,7 @@ class RpcSection(Section):
             burst=self.burst,
             batch_counts=self.batch_counts,
             breaker=BreakerPolicy(self.breaker_faults, self.breaker_wait_s, self.breaker_max_wait_s),
+            means=None if self.lens == "auto" else Means(self.lens),
         )
 
     @property
@@ -187,9 +195,10 @@ class Config(Section):
         return (self.rpc_url, *(url.get_secret_value() for url in self.rpc.more_urls))
 
     @property
-    def ws_url(self) -> str | None:
-        """In full: for `Heads` only, never for display."""
-        return None if self.rpc.ws_url is None else self.rpc.ws_url.get_secret_value()
+    def ws_urls(self) -> tuple[str, ...]:
+        """In full, first the one to prefer: for `Heads` only, never for display."""
+        first = () if self.rpc.ws_url is None else (self.rpc.ws_url,)
+        return tuple(url.get_secret_value() for url in (*first, *self.rpc.more_ws_urls))
 
     def effective(self) -> dict[str, object]:
         """Everything as it counts, defaults included, without secrets; for display."""

@@ -23,6 +23,7 @@ PATHS = (
     ("run", "journal"),
 )
 URLS = {"RPC_URL": ("rpc", "url"), "RPC_WS_URL": ("rpc", "ws_url"), "JOURNAL_URL": ("run", "journal_url")}
+LISTS = {"RPC_MORE_URLS": "more_urls", "RPC_MORE_WS_URLS": "more_ws_urls"}
 
 Tree = dict[str, object]
 
@@ -46,9 +47,10 @@ def load(
         found = secret.read_secret(name, environment)
         if found is not None:
             _merge(tree, {section: {key: found}})
-    more = secret.read_secret("RPC_MORE_URLS", environment)
-    if more is not None:
-        _merge(tree, {"rpc": {"more_urls": more.split()}})
+    for name, key in LISTS.items():
+        more = secret.read_secret(name, environment)
+        if more is not None:
+            _merge(tree, {"rpc": {key: more.split()}})
     for setting in settings:
         _merge(tree, _anchored(_setting(setting), Path.cwd()))
     for key, value in _leaves(tree):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import Enum
-from typing import Protocol, runtime_checkable
+from typing import Protocol, TypeGuard, runtime_checkable
 
 from agent.values.address import MarketId
 from agent.values.amount import Token
@@ -129,6 +129,16 @@ class FundableAccount(MarginAccount, Protocol):
     def funded(self, amount_wad: int) -> MarginAccount:
         """The account after ``amount_wad`` of its collateral token is paid in."""
         ...
+
+
+def is_shaped(account: MarginAccount) -> TypeGuard[ShapedAccount]:
+    """As isinstance says, which is slow for a protocol and asked of every account in every block."""
+    return hasattr(type(account), "bends")
+
+
+def is_fundable(account: MarginAccount) -> TypeGuard[FundableAccount]:
+    """As isinstance says."""
+    return hasattr(type(account), "funded")
 
 
 @runtime_checkable

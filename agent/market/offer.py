@@ -59,6 +59,18 @@ class Offer(Protocol):
 
 
 @runtime_checkable
+class ConvexOffer(Offer, Protocol):
+    """An offer whose every unit more costs at least as much as the one before: with that alone a few looks
+    at its cost say where the cheapest trade is.
+    """
+
+    @property
+    def is_convex(self) -> bool:
+        """Whether that holds now, on both sides, up to the last units of rounding."""
+        ...
+
+
+@runtime_checkable
 class LottedOffer(Offer, Protocol):
     """An offer that trades whole lots only, or nothing below a size."""
 

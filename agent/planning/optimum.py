@@ -12,12 +12,15 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import Bounds, LinearConstraint, OptimizeResult, milp
 
 from agent.planning.problem import Choice, Problem, Row, judge
+
+if TYPE_CHECKING:
+    from scipy.optimize import OptimizeResult
 
 FAR = 1e3  # times its end: as far as a choice goes whose capacity is dropped and that names no reach
 USED = 1e-9  # of a choice's end: less than that was not done
@@ -159,6 +162,8 @@ class _Program:
         for number, row in enumerate(self._rows):
             for column, value in row.items():
                 matrix[number, column] = value
+        from scipy.optimize import Bounds, LinearConstraint, milp  # whoever only looks needs no solver
+
         return milp(
             cost / self.unit,
             constraints=[LinearConstraint(matrix, self._low, self._high)] if self._rows else [],

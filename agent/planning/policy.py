@@ -118,6 +118,13 @@ class Policy(BaseModel):
         default=120, ge=0, le=10_000, description="longest search for the cheapest plan; then a simple one"
     )
 
+    exit_lead_hours: Decimal = Field(
+        default=Decimal(72),
+        ge=0,
+        le=24 * 365,
+        description="how long before a venue ends nothing new is begun there, and it is warned of",
+    )
+
     @model_validator(mode="after")
     def _ordered(self) -> Policy:
         if not self.floor_distance < self.target_distance <= self.release_distance:
@@ -154,6 +161,10 @@ class Policy(BaseModel):
     @property
     def cash_reserve_wad(self) -> int:
         return from_decimal(self.cash_reserve)
+
+    @property
+    def exit_lead_s(self) -> int:
+        return int(self.exit_lead_hours * 3600)
 
     def worse_price_wad(self, price_wad: int, size_wad: int, *, is_urgent: bool = False) -> int:
         """The limit price: ``slippage_bps`` worse than ``price_wad`` for the side of ``size_wad``."""

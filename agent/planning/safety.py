@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import math
-from fractions import Fraction
-
-from agent.market.margin import FundableAccount, MarginAccount, Prices
+from agent.market.margin import MarginAccount, Prices, is_fundable
 from agent.risk.liquidation import betas_of, moved
-from agent.risk.remedy import collateral_to, ratios_within
+from agent.risk.remedy import collateral_to, ratios_within, reach_wad
 from agent.values.fixed import WAD
 
 
 def edges(distance: float) -> tuple[int, ...]:
     """The ratios (wad) to the present prices where a straight requirement is worst: both ends, and now."""
-    reach = math.ceil(Fraction(distance) * WAD)
+    reach = reach_wad(distance)
     return (max(0, WAD - reach), WAD, WAD + reach)
 
 
@@ -70,7 +67,7 @@ class Ledger:
         key = (id(account), distance)
         if key not in self._ways:
             self._kept[id(account)] = account
-            half = math.ceil(Fraction(distance) * WAD) // 2
+            half = reach_wad(distance) // 2
             ratios = {*ratios_within(account, distance), max(0, WAD - half), WAD + half}
             self._ways[key] = tuple(sorted(ratios))
         return self._ways[key]
@@ -84,7 +81,7 @@ class Ledger:
 
         As `risk.remedy.collateral_to`, at every point that `danger` looks at.
         """
-        if isinstance(account, FundableAccount):
+        if is_fundable(account):
             return collateral_to(account, distance)
         return max(-self.left_wad(account, ratio) for ratio in self.way(account, distance)) + unit_wad(
             account
@@ -97,7 +94,7 @@ class Ledger:
         the port does not promise it, the model says what the account is then. None: the
         model liquidates it nowhere on the way, neither by its predicate nor by equity against requirement.
         """
-        if added_wad and isinstance(account, FundableAccount):
+        if added_wad and is_fundable(account):
             account, added_wad = account.funded(added_wad), 0
         worst: tuple[int, int] | None = None
         for ratio_wad in self.way(account, distance):

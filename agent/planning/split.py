@@ -8,7 +8,7 @@ row of the whole problem, it is the whole problem's optimum: a relaxation's opti
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import combinations, pairwise
+from itertools import accumulate, combinations, pairwise
 
 from agent.planning.optimum import USED, Optimum
 from agent.planning.problem import Choice, Problem, Row, judge
@@ -71,9 +71,7 @@ def _fill(wanted: float, price: float, group: Sequence[Choice]) -> dict[str, flo
     stretches = sorted(
         (slope, choice.name, low, high)
         for choice in group
-        for slope, low, high in zip(
-            _slopes(choice.sizes, choice.costs), choice.sizes[:-1], choice.sizes[1:], strict=True
-        )
+        for slope, low, high in zip(_rising(choice), choice.sizes[:-1], choice.sizes[1:], strict=True)
     )
     for slope, name, low, high in stretches:
         width = min(left, high - max(low, sizes[name]))
@@ -83,6 +81,11 @@ def _fill(wanted: float, price: float, group: Sequence[Choice]) -> dict[str, flo
             sizes[name] += width
             left -= width
     return sizes
+
+
+def _rising(choice: Choice) -> list[float]:
+    """The slopes of its costs. Rounding may let a straight stretch fall by a hair: the nearer comes first."""
+    return list(accumulate(_slopes(choice.sizes, choice.costs), max))
 
 
 def _slopes(sizes: Sequence[float], values: Sequence[float]) -> list[float]:

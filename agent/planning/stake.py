@@ -95,8 +95,8 @@ def band_bps(assessment: Assessment) -> int:
     """How far the worst net delta is outside its band: 0 at the edge, 10,000 at twice the band."""
     over = [
         _line_bps(2.0 - abs(limit.value) / limit.bound, 1.0, 0.0) if limit.bound > 0 else BPS
-        for limit in assessment.breached
-        if limit.kind == "band"
+        for limit in assessment.bands
+        if limit.breached
     ]
     return max(over, default=0)
 

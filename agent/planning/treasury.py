@@ -31,11 +31,7 @@ class Treasury:
         by_token = {amount.token.address: amount.wad for amount in snapshot.wallet.balances}
         if quote is not None:
             by_token[quote] = max(0, by_token.get(quote, 0) - policy.cash_reserve_wad)
-        tokens = {
-            a.asset: a.collateral_token.address
-            for a in snapshot.margins
-            if a.collateral_kind is CollateralKind.BASE
-        }
+        tokens = {asset: token for kind, asset, token in snapshot.postings if kind is CollateralKind.BASE}
         for position in snapshot.wallet_positions:
             tokens.setdefault(position.instrument.asset, Address(position.key.rpartition(":")[2]))
         return Treasury(quote, by_token, tokens)

@@ -24,8 +24,9 @@ import numpy.typing as npt
 from agent.market.instrument import OptionKind
 from agent.market.position import Greeks
 from agent.pricing import black
-from agent.pricing.black import MIN_TIME_S, MIN_VOL, Valuation, checked
+from agent.pricing.black import Valuation
 from agent.pricing.exercise import premium
+from agent.pricing.term import MIN_TIME_S, MIN_VOL, checked
 from agent.values.fixed import DAY_S, YEAR_S
 
 Floats = npt.NDArray[np.float64]

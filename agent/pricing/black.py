@@ -20,31 +20,22 @@ w = 1 for a call and -1 for a put, and n = S E phi(d1) = K D phi(d2):
 
 On a forward, S is F and the dividend is the rate; delta, gamma and vanna are by the forward, and rho, the
 forward held, is -years price. Sources: Black and Scholes (1973); Merton (1973); Black (1976); Haug, The
-Complete Guide to Option Pricing Formulas (2007), chapters 1 and 2; the arithmetic: ``wing``.
+Complete Guide to Option Pricing Formulas (2007), chapters 1 and 2; the arithmetic: ``valuer``, which gives
+many options a few measures at a time.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from agent.market.instrument import OptionKind
 from agent.market.position import Greeks
-from agent.pricing.wing import log_ratio, wing
-from agent.values.fixed import DAY_S, YEAR_S
+from agent.pricing.valuer import ALL, Valuer
 
 Floats = npt.NDArray[np.float64]
-
-MIN_TIME_S = 1.0
-MIN_VOL = 1e-4
-BLOCK = 8192  # numbers: a block's arrays together fit in a core's second cache
-READ: tuple[Literal["readonly"]] = ("readonly",)
-WRITE: tuple[Literal["writeonly"], Literal["allocate"]] = ("writeonly", "allocate")
-_MAX_GROWTH = 100.0
-_DAYS = YEAR_S / DAY_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +72,7 @@ def value(
     dividend: npt.ArrayLike = 0.0,
 ) -> Valuation:
     """Price and Greeks of calls or puts; spot and strike in quote, ``time_s`` seconds to expiry."""
-    terms = checked(spot=spot, strike=strike, time_s=time_s, vol=vol, rate=rate, dividend=dividend)
-    return _in_blocks(kind, terms, on_forward=False)
+    return Valuation(*Valuer(ALL).value(kind, spot, strike, time_s, vol, rate, dividend))
 
 
 def value_on_forward(
@@ -94,8 +84,7 @@ def value_on_forward(
     rate: npt.ArrayLike,
 ) -> Valuation:
     """Black-76: price and Greeks of calls or puts on a forward, paid for today."""
-    terms = checked(spot=forward, strike=strike, time_s=time_s, vol=vol, rate=rate, dividend=rate)
-    return _in_blocks(kind, terms, on_forward=True)
+    return Valuation(*Valuer(ALL).value_on_forward(kind, forward, strike, time_s, vol, rate))
 
 
 def price(
@@ -108,7 +97,8 @@ def price(
     dividend: npt.ArrayLike = 0.0,
 ) -> Floats:
     """The price alone, in quote."""
-    return value(kind, spot, strike, time_s, vol, rate, dividend).price
+    (prices,) = Valuer(("price",)).value(kind, spot, strike, time_s, vol, rate, dividend)
+    return np.asarray(prices)
 
 
 def greeks(
@@ -123,89 +113,3 @@ def greeks(
     """Price and Greeks of one option, as plain floats."""
     one = value(kind, spot, strike, time_s, vol, rate, dividend)
     return float(one.price), one.greeks
-
-
-def checked(**given: npt.ArrayLike) -> tuple[Floats, ...]:
-    """The terms of options, in the order given, as arrays that are fit to be worked on. Raises ValueError."""
-    terms = {name: np.asarray(one, dtype=np.float64) for name, one in given.items()}
-    for name, array in terms.items():
-        if not np.all(np.isfinite(array)):
-            raise ValueError(f"{name} is not finite: {array}")
-    if np.any(terms["spot"] < 0) or np.any(terms["strike"] <= 0):
-        raise ValueError("spot must not be negative and strike must be positive")
-    years = max(MIN_TIME_S, float(np.max(terms["time_s"], initial=0.0))) / YEAR_S
-    for name in ("rate", "dividend"):
-        if float(np.max(np.abs(terms[name]), initial=0.0)) * years > _MAX_GROWTH:
-            raise ValueError(f"{name} over {years:g} years is growth beyond e^{_MAX_GROWTH:g}")
-    return tuple(terms.values())
-
-
-def _in_blocks(kind: OptionKind, terms: tuple[Floats, ...], *, on_forward: bool) -> Valuation:
-    """Walks the broadcast arguments block by block, without ever laying them out in full."""
-    sign = 1.0 if kind is OptionKind.CALL else -1.0
-    count = len(fields(Valuation))
-    operands: list[Floats | None] = [*terms, *[None] * count]
-    walk = np.nditer(
-        operands,
-        flags=["external_loop", "buffered", "zerosize_ok"],
-        op_flags=[*[READ] * len(terms), *[WRITE] * count],
-        op_dtypes=[np.float64] * len(operands),
-        order="C",
-        buffersize=BLOCK,
-    )
-    with walk:
-        for block in walk:
-            answers = _block(sign, *block[: len(terms)], on_forward=on_forward)
-            for out, answer in zip(block[len(terms) :], answers, strict=True):
-                out[...] = answer
-        return Valuation(*walk.operands[len(terms) :])
-
-
-def _block(
-    sign: float,
-    spot: Floats,
-    strike: Floats,
-    seconds: Floats,
-    vol: Floats,
-    rate: Floats,
-    dividend: Floats,
-    *,
-    on_forward: bool,
-) -> tuple[Floats, ...]:
-    years = np.maximum(seconds, MIN_TIME_S) / YEAR_S
-    sigma = np.maximum(vol, MIN_VOL)
-    root = np.sqrt(years)
-    carry = rate - dividend
-    growth = np.expm1(carry * years)
-    discount = np.exp(-rate * years)
-    x = log_ratio(spot, strike) + carry * years
-    forward, ahead = spot + spot * growth, (spot - strike) + spot * growth
-    low = np.minimum(forward, strike)
-    ratio = low / np.maximum(forward, strike)
-    w = wing(np.abs(x), sigma * root)
-
-    is_above = x > 0
-    d2 = -np.where(is_above, w.near, w.far)
-    tails = w.near_tail, w.far_tail * ratio  # Phi(-|a|) and Phi(-z)
-    in_delta = _phi(sign * np.where(is_above, w.far, w.near), np.where(is_above, tails[1], tails[0]))
-    in_strike = _phi(sign * d2, np.where(is_above, tails[0], tails[1]))
-
-    wing_price = discount * low * np.clip(w.value, 0.0, 1.0)
-    most = discount * (forward if sign > 0 else strike)
-    price = np.minimum(wing_price + discount * np.maximum(sign * ahead, 0.0), most)
-    with np.errstate(under="ignore"):
-        core = discount * low * w.density
-        delta = sign * np.exp(-dividend * years) * in_delta
-        by_spot = np.divide(core, spot, out=np.zeros_like(core), where=spot > 0)
-        gamma = np.divide(by_spot, spot, out=np.zeros_like(core), where=spot > 0) / (sigma * root)
-        vega = core * root
-        theta = (rate * price - carry * spot * delta - core * sigma / (2 * root)) / _DAYS
-        rho = -years * price if on_forward else sign * strike * years * discount * in_strike
-        vanna = -by_spot * d2 / sigma
-        volga = vega * (-w.near * w.far) / sigma
-    return price, delta, gamma, vega, theta, rho, vanna, volga
-
-
-def _phi(d: Floats, tail: Floats) -> Floats:
-    """The normal distribution function at d, from its tail beyond -|d|."""
-    return np.where(d > 0, 1 - tail, tail)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import product
+from itertools import chain, product
 
 import numpy as np
 from scipy.optimize import leastsq
@@ -188,35 +188,46 @@ class _Misses:
         of_place *= self._range * share * (1 - share)
 
 
-def nearest_svi(strip: Strip) -> Smile:
+def nearest_svi(strip: Strip, last: Smile | None = None) -> Smile:
     """Least squares from the best start; where the quotes nearly lie on one curve, taken to the end, and from
     the next best starts too if that end is not theirs.
+
+    ``last``: the same expiry's curve of a moment ago, tried before any other start. What it leads to is kept
+    if the misses are nothing, or noise without a shape that another curve could follow.
     """
     box = box_of(strip)
-    best: Smile | None = None
-    for start in _starts(strip):
-        problem = _Misses(strip, box, start)
-        found = problem.start
-        for xtol, ftol, calls in ((1e-9, 1e-10, 100), (1e-14, 1e-15, 1000)):
-            found = leastsq(
-                problem.misses,
-                found,
-                Dfun=problem.jacobian,
-                full_output=True,
-                xtol=xtol,
-                ftol=ftol,
-                maxfev=calls,
-            )[0]
-            smile = problem.smile(found)
-            if not _EXACT**2 < strip.loss(smile) < _NEARLY_EXACT**2:
-                break
-        if best is None or strip.loss(smile) < strip.loss(best):
-            best = smile
-        if not _EXACT**2 < strip.loss(best) < _NEARLY_EXACT**2:
+    best, loss = None, math.inf
+    for start in _starts(strip) if last is None else chain((last,), _starts(strip)):
+        smile, found = _settled(strip, box, start)
+        if best is None or found < loss:
+            best, loss = smile, found
+        is_other = start is not last and loss >= _NEARLY_EXACT**2
+        if loss <= _EXACT**2 or is_other or strip.is_noise(best):
             break
     if best is None:
         raise ValueError(f"no place to start from: {strip}")
     return best
+
+
+def _settled(strip: Strip, box: Box, start: Smile) -> tuple[Smile, float]:
+    """Where least squares lead from a start, and its loss."""
+    problem = _Misses(strip, box, start)
+    found = problem.start
+    for xtol, ftol, calls in ((1e-9, 1e-10, 100), (1e-14, 1e-15, 1000)):
+        found = leastsq(
+            problem.misses,
+            found,
+            Dfun=problem.jacobian,
+            full_output=True,
+            xtol=xtol,
+            ftol=ftol,
+            maxfev=calls,
+        )[0]
+        smile = problem.smile(found)
+        loss = strip.loss(smile)
+        if not _EXACT**2 < loss < _NEARLY_EXACT**2 or strip.is_noise(smile):
+            break
+    return smile, loss
 
 
 def _starts(strip: Strip, most: int = 4) -> Iterator[Smile]:

@@ -17,16 +17,18 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 from scipy.special import erfinv, ndtri
 
 from agent.market.instrument import OptionKind
-from agent.pricing.black import BLOCK, MIN_TIME_S, READ, WRITE, checked
+from agent.pricing.term import BLOCK, MIN_TIME_S, READ, checked
 from agent.pricing.wing import Wing, log_ratio, wing
 from agent.values.fixed import YEAR_S
 
+WRITE: tuple[Literal["writeonly"], Literal["allocate"]] = ("writeonly", "allocate")
 Floats = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.int8]
 Flags = npt.NDArray[np.bool_]

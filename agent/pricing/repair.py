@@ -43,9 +43,12 @@ class Bounds:
         return tuple((edge, sign) for edge, sign in pairs if edge is not None)
 
 
-def fit_svi(strip: Strip) -> tuple[Smile, bool]:
-    """The curve, proven free of butterfly arbitrage, and whether it had to be repaired."""
-    free = nearest_svi(strip)
+def fit_svi(strip: Strip, last: Smile | None = None) -> tuple[Smile, bool]:
+    """The curve, proven free of butterfly arbitrage, and whether it had to be repaired.
+
+    ``last``: the same expiry's curve of a moment ago, to start from.
+    """
+    free = nearest_svi(strip, last)
     if has_no_butterfly(free):
         return free, False
     anchor = fit_ssvi(strip, Shape())

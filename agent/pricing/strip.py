@@ -15,6 +15,7 @@ from agent.values.fixed import YEAR_S
 
 LOWEST_IV, HIGHEST_IV = 1e-4, 100.0
 FARTHEST_K = 20.0  # |ln(strike / forward)| of a quote
+ENOUGH, JUMPY = 12, 1.4  # quotes, and the jumps' squares over the misses' (2 of noise) from which it is noise
 SAME = 1e-9  # relative: two forwards or volatilities this near are one
 
 
@@ -39,6 +40,14 @@ class Strip:
     def misses(self, smile: Smile) -> Floats:
         """Fitted less quoted volatility."""
         return np.asarray(np.sqrt(smile.variance(self.k) / self.years) - self.iv)
+
+    def is_noise(self, smile: Smile) -> bool:
+        """Whether the misses of enough quotes jump from strike to strike as if each were on its own: what a
+        curve nearer to the quotes could take away goes smoothly along them. Source: Durbin and Watson (1950).
+        """
+        misses = self.misses(smile)
+        jumps = misses[1:] - misses[:-1]
+        return misses.size >= ENOUGH and bool(jumps @ jumps > JUMPY * (misses @ misses))
 
     def loss(self, smile: Smile) -> float:
         """The weighted mean of squared misses."""

@@ -182,15 +182,22 @@ class _Draft:
         return Expiry(strip.expiry_s, strip.years, strip.forward, self.smile, quality)
 
 
-def fit(quotes: Iterable[VolQuote], at_s: int) -> Surface:
+def fit(quotes: Iterable[VolQuote], at_s: int, last: Surface | None = None) -> Surface:
     """The surface of one asset's quotes at a time. Raises VolQuoteInvalid naming the quote.
+
+    ``last``: the asset's surface of a moment ago, whose curves are where the new ones are looked for first.
 
     An expiry of FEW strikes or more gets an SVI curve, one of fewer an SSVI slice with the shape of the
     nearest of those where its quotes leave it open, and a single quote a flat one; where that would be an
     arbitrage against a neighbour, the nearest SVI curve found that is none.
     """
     all_strips = strips(quotes, at_s)
-    fitted = {strip.expiry_s: fit_svi(strip) for strip in all_strips if strip.k.size >= FEW}
+    before = {expiry.expiry_s: expiry.smile for expiry in last.expiries} if last is not None else {}
+    fitted = {
+        strip.expiry_s: fit_svi(strip, before.get(strip.expiry_s))
+        for strip in all_strips
+        if strip.k.size >= FEW
+    }
     full = [(strip.years, fitted[strip.expiry_s][0]) for strip in all_strips if strip.expiry_s in fitted]
     drafts = []
     for strip in all_strips:

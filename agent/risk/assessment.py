@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from agent.market.margin import CollateralKind, MarginAccount
 from agent.market.position import Greeks
 from agent.market.request import Request, open_requests
-from agent.market.snapshot import Snapshot
-from agent.risk.greeks import by_asset
+from agent.market.snapshot import Snapshot, is_massed
+from agent.risk.calm import is_calm
+from agent.risk.greeks import by_asset, net
 from agent.risk.limits import Bounds, Limit
 from agent.risk.liquidation import Flip, solve_joint, solve_time
 from agent.values.block import Block
@@ -38,16 +40,86 @@ class AccountRisk:
     binding: str
 
 
-@dataclass(frozen=True, slots=True)
 class Assessment:
-    """What the judge says of one snapshot. Money in quote currency as floats, for people and limits."""
+    """What the judge says of one snapshot. Money in quote currency as floats, for people and limits.
 
-    block: Block
-    accounts: tuple[AccountRisk, ...]
-    by_asset: Mapping[str, Greeks]
-    spot: Mapping[str, float]
-    equity_usd: float
-    limits: tuple[Limit, ...]
+    Nothing is reckoned before it is asked for, and then once: a decision that needs no flip waits for none.
+    """
+
+    def __init__(self, snapshot: Snapshot, bounds: Bounds) -> None:
+        self._snapshot = snapshot
+        self._bounds = bounds
+
+    @property
+    def block(self) -> Block:
+        return self._snapshot.block
+
+    @cached_property
+    def accounts(self) -> tuple[AccountRisk, ...]:
+        return tuple(_risk(account) for account in self._snapshot.margins)
+
+    @cached_property
+    def waiting(self) -> tuple[Request, ...]:
+        """What keepers were asked for and may still fill."""
+        return open_requests(self._snapshot)
+
+    @cached_property
+    def by_asset(self) -> Mapping[str, Greeks]:
+        asked = {request.asset: Greeks() for request in self.waiting}
+        return asked | by_asset(self._snapshot.positions)
+
+    @cached_property
+    def deltas(self) -> Mapping[str, float]:
+        """The net delta of each asset, as in ``by_asset``."""
+        asked = {request.asset: 0.0 for request in self.waiting}
+        return asked | net(self._snapshot.exposures("delta"))
+
+    @cached_property
+    def gammas(self) -> Mapping[str, float]:
+        """The net gamma of each asset, as in ``by_asset``."""
+        return net(self._snapshot.exposures("gamma"))
+
+    @cached_property
+    def vegas(self) -> Mapping[str, float]:
+        """The net vega of each asset, as in ``by_asset``."""
+        return net(self._snapshot.exposures("vega"))
+
+    @cached_property
+    def spot(self) -> Mapping[str, float]:
+        return spot_prices(self._snapshot)
+
+    @cached_property
+    def equity_usd(self) -> float:
+        return equity_usd(self._snapshot)
+
+    @cached_property
+    def bands(self) -> tuple[Limit, ...]:
+        """The limits on delta alone."""
+        band = self._bounds.band
+        return tuple(
+            Limit(f"net delta {asset}", "band", delta, band.get(asset, 0.0))
+            for asset, delta in self.deltas.items()
+        ) + tuple(
+            Limit(f"net delta {asset} if filled", "band", delta, band.get(asset, 0.0))
+            for asset, delta in _deltas_if_filled(self.waiting, self.deltas).items()
+        )
+
+    @cached_property
+    def limits(self) -> tuple[Limit, ...]:
+        bounds = self._bounds
+        limits = list(self.bands)
+        limits += [
+            Limit(f"net {name} {asset}", "greek", value, widest[asset])
+            for name, widest, values in (
+                ("gamma", bounds.gamma, self.gammas if bounds.gamma else {}),
+                ("vega", bounds.vega, self.vegas if bounds.vega else {}),
+            )
+            for asset, value in values.items()
+            if asset in widest
+        ]
+        floor = bounds.floor_distance
+        limits += [Limit(f"distance {risk.key}", "floor", risk.distance, floor) for risk in self.accounts]
+        return tuple(limits)
 
     @property
     def breached(self) -> tuple[Limit, ...]:
@@ -57,52 +129,40 @@ class Assessment:
     @property
     def delta_usd(self) -> float:
         """Net delta of the book in quote currency."""
-        return sum(greeks.delta * self.spot.get(asset, 0.0) for asset, greeks in self.by_asset.items())
+        return sum(delta * self.spot.get(asset, 0.0) for asset, delta in self.deltas.items())
 
     @property
     def distance(self) -> float:
         """The nearest account's distance to liquidation."""
         return min((risk.distance for risk in self.accounts), default=math.inf)
 
+    def is_calm(self, distance: float, within_s: float) -> bool:
+        """Whether it is certain that every account is farther than that from liquidation, both in price and,
+        at standing prices, in time; without solving for any flip.
+        """
+        return all(
+            state.is_calm(distance, within_s)
+            if is_massed(state)
+            else all(is_calm(account, distance, within_s) for account in state.margins)
+            for state in self._snapshot.venues
+        )
+
 
 def assess(snapshot: Snapshot, bounds: Bounds) -> Assessment:
     """Judge a snapshot."""
-    accounts = tuple(_risk(account) for account in snapshot.margins)
-    greeks = by_asset(snapshot.positions)
-    waiting = open_requests(snapshot)
-    greeks |= {request.asset: Greeks() for request in waiting if request.asset not in greeks}
-    limits = [
-        Limit(f"net delta {asset}", "band", net.delta, bounds.band.get(asset, 0.0))
-        for asset, net in greeks.items()
-    ]
-    limits += [
-        Limit(f"net delta {asset} if filled", "band", delta, bounds.band.get(asset, 0.0))
-        for asset, delta in _deltas_if_filled(waiting, greeks).items()
-    ]
-    limits += [
-        Limit(f"net {name} {asset}", "greek", getattr(net, name), widest[asset])
-        for name, widest in (("gamma", bounds.gamma), ("vega", bounds.vega))
-        for asset, net in greeks.items()
-        if asset in widest
-    ]
-    limits += [
-        Limit(f"distance {risk.key}", "floor", risk.distance, bounds.floor_distance) for risk in accounts
-    ]
-    return Assessment(
-        snapshot.block, accounts, greeks, spot_prices(snapshot), equity_usd(snapshot), tuple(limits)
-    )
+    return Assessment(snapshot, bounds)
 
 
-def _deltas_if_filled(waiting: Sequence[Request], greeks: Mapping[str, Greeks]) -> dict[str, float]:
+def _deltas_if_filled(waiting: Sequence[Request], deltas: Mapping[str, float]) -> dict[str, float]:
     """Of each asset that keepers are asked for, the farthest its net delta can get by fills: any of the open
     requests may be filled and any of them not.
     """
     found: dict[str, float] = {}
     for asset in dict.fromkeys(request.asset for request in waiting):
         sizes = [to_float(request.pending_wad) for request in waiting if request.asset == asset]
-        lowest = greeks[asset].delta + sum(size for size in sizes if size < 0)
-        highest = greeks[asset].delta + sum(size for size in sizes if size > 0)
-        ends = [end for end in (lowest, highest) if end != greeks[asset].delta]
+        lowest = deltas[asset] + sum(size for size in sizes if size < 0)
+        highest = deltas[asset] + sum(size for size in sizes if size > 0)
+        ends = [end for end in (lowest, highest) if end != deltas[asset]]
         if ends:
             found[asset] = max(ends, key=abs)
     return found

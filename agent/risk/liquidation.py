@@ -14,15 +14,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast
 
 from agent.market.margin import (
     AccruingAccount,
     Betas,
     MarginAccount,
     Prices,
-    ShapedAccount,
     WeightedAccount,
+    is_shaped,
 )
 from agent.risk.root import Probe, flip_between
 from agent.values.address import MarketId
@@ -162,7 +162,7 @@ def solve_lapse(account: MarginAccount, horizon_s: int = HORIZON_S) -> Lapse | N
 
     if ask(0).is_bad:
         return Lapse(0, account.binding(prices, start))
-    shaped = account if isinstance(account, ShapedAccount) else None
+    shaped = account if is_shaped(account) else None
     safe, span = 0, GRAIN_S
     while True:
         if shaped is not None:
@@ -199,9 +199,9 @@ def moved(prices: Prices, ratio_wad: int, betas: Betas) -> Prices:
 
 def betas_of(account: MarginAccount) -> Betas:
     """The account's own, or one for each of its prices."""
-    # The first question is cheap, and the answer to it is no for most accounts.
-    if hasattr(type(account), "betas") and isinstance(account, WeightedAccount):
-        return account.betas
+    # as isinstance says, which is slow for a protocol
+    if hasattr(type(account), "betas"):
+        return cast(WeightedAccount, account).betas
     return dict.fromkeys(account.prices, WAD)
 
 
@@ -215,7 +215,7 @@ def _stops(account: MarginAccount, betas: Mapping[MarketId, int], direction: Dir
     the farther one.
     """
     last = 0 if direction == "down" else TOP
-    if isinstance(account, ShapedAccount):
+    if is_shaped(account):
         corners = {*account.bends(betas), *vanishing(betas), last}
         corners |= set(_DOWN_STRIDES if direction == "down" else _UP_STRIDES)
     else:

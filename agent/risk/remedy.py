@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 
-from agent.market.margin import CuttableAccount, FundableAccount, MarginAccount, Prices, ShapedAccount
+from agent.market.margin import CuttableAccount, MarginAccount, Prices, is_fundable, is_shaped
 from agent.risk.liquidation import betas_of, moved, vanishing
 from agent.values.address import MarketId
 from agent.values.fixed import WAD
@@ -69,7 +70,7 @@ def collateral_to(account: MarginAccount, distance: float) -> int:
     """
     unit = int(10 ** max(0, 18 - account.collateral_token.decimals))
     amount = _largest_gap(account, distance) + unit
-    if isinstance(account, FundableAccount):
+    if is_fundable(account):
         for _ in range(ROUNDS):
             short = _largest_gap(account.funded(amount), distance)
             if short <= 0:
@@ -120,14 +121,20 @@ def ratios_within(account: MarginAccount, distance: float) -> tuple[int, ...]:
 
     The ends, the present and the bends between, or sixteen steps each way where no shape is known.
     """
-    reach, betas = math.ceil(Fraction(distance) * WAD), betas_of(account)
+    reach, betas = reach_wad(distance), betas_of(account)
     ratios = {max(0, WAD - reach), WAD, WAD + reach}
-    if isinstance(account, ShapedAccount):
+    if is_shaped(account):
         corners = (*account.bends(betas), *vanishing(betas))
         ratios |= {ratio for ratio in corners if WAD - reach < ratio < WAD + reach}
     else:
         ratios |= {max(0, WAD + reach * step // STEPS) for step in range(-STEPS, STEPS + 1)}
     return tuple(sorted(ratios))
+
+
+@lru_cache(maxsize=256)
+def reach_wad(distance: float) -> int:
+    """The distance as a wad, rounded up: a float is not to be short of it."""
+    return math.ceil(Fraction(distance) * WAD)
 
 
 def _within(account: MarginAccount, distance: float) -> list[Prices]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from agent.chain.lens import read_one
 from agent.errors import EvenkeelError, LaneBusy, PlanInfeasible, Refused
+from agent.market.access import permitted, require_allowed
 from agent.market.intent import Action, Order
 from agent.market.snapshot import Snapshot, VenueState
 from agent.planning.carry import CarryTrail
@@ -94,7 +95,8 @@ def cycle(desk: Desk, block: Block) -> Pass:
     told = (aftermath, turns, pending, naked)
     try:
         known, moves, clock = writers(desk, snapshot), desk.trail.moves(), time.monotonic
-        plans = plan(snapshot, assessment, desk.policy, known, intent.id, moves, carry, clock, pending)
+        seen = permitted(snapshot)
+        plans = plan(seen, assessment, desk.policy, known, intent.id, moves, carry, clock, pending)
     except PlanInfeasible as error:
         _record(desk, "infeasible", {"block": block.number, "conflicts": error.fields["conflicts"]})
         return Pass(block, snapshot, assessment, (), None, None, (error.message,), *told)
@@ -135,16 +137,7 @@ def act(
                     None,
                     tuple(refused),
                 )
-            # The decision is in the record before anything of it can be on chain.
-            _record(desk, "decision", _decision(snapshot, assessment, candidate))
-            desk.docket.expect(candidate, snapshot.block, desk.recorder)
-            sent = desk.sender.submit(
-                hedge,
-                candidate.urgency,
-                snapshot.block,
-                budget_wei=candidate.budget_wei,
-                pressure_bps=candidate.pressure_bps,
-            )
+            sent = _submit(desk, desk.sender, snapshot, assessment, candidate, hedge)
         except LaneBusy as error:
             refused.append(error.message)
             break
@@ -157,13 +150,44 @@ def act(
     return None, None, tuple(refused)
 
 
+def _submit(
+    desk: Desk, sender: Sender, snapshot: Snapshot, assessment: Assessment, chosen: Plan, hedge: Hedge
+) -> Sent:
+    """The decision is in the record before anything of it can be on chain, and also when nothing of it will
+    be. It is written when the bytes are signed: what it tells of a large book takes longer than deciding.
+    """
+    told = False
+
+    def tell() -> None:
+        nonlocal told
+        if not told:
+            told = True
+            _record(desk, "decision", _decision(snapshot, assessment, chosen))
+            desk.docket.expect(chosen, snapshot.block, desk.recorder)
+
+    try:
+        return sender.submit(
+            hedge,
+            chosen.urgency,
+            snapshot.block,
+            budget_wei=chosen.budget_wei,
+            pressure_bps=chosen.pressure_bps,
+            before=tell,
+        )
+    finally:
+        tell()
+
+
 def writers(desk: Desk, snapshot: Snapshot) -> dict[str, Writer]:
     """Each venue's writer, bound to its state at the snapshot."""
     deadline_s = snapshot.block.timestamp_s + desk.policy.deadline_s
     states = {state.venue: state for state in snapshot.venues}
 
     def bind(venue: Venue[VenueState], state: VenueState) -> Writer:
+        standing = snapshot.standing(venue.name)
+
         def write(action: Action) -> Order:
+            require_allowed(action, state, standing)
             return venue.write(state, action, desk.account, deadline_s)
 
         return write

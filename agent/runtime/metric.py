@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, star
 
 from agent.errors import ConfigInvalid
 from agent.market.intent import Urgency
+from agent.market.standing import Access
 from agent.planning.pending import naked_usd_s
 from agent.runtime.cycle import Pass
 from agent.tx.attempt import Stage
@@ -86,6 +87,15 @@ class Metrics:
         self._distance = Gauge(
             "evenkeel_liquidation_distance", "The nearest account's, relative", registry=registry
         )
+        self._writable = Gauge(
+            "evenkeel_venue_writable", "1 where everything may be done, else 0", ("venue",), registry=registry
+        )
+        self._drifts = Gauge(
+            "evenkeel_venue_drifts", "In how many things its contracts differ", ("venue",), registry=registry
+        )
+        self._ends = Gauge(
+            "evenkeel_venue_ends_seconds", "Until a venue's known end", ("venue",), registry=registry
+        )
         phase = ("venue", "phase")
         self._waiting = Gauge(
             "evenkeel_requests_open", "Requests that wait for a keeper", phase, registry=registry
@@ -124,6 +134,11 @@ class Metrics:
         self._refused.inc(len(done.refused))
         self._head.set(done.block.number)
         self._distance.set(done.assessment.distance)
+        for standing in done.snapshot.standings:
+            self._writable.labels(standing.venue).set(standing.access is Access.FULL)
+            self._drifts.labels(standing.venue).set(len(standing.drifts))
+            if standing.ends_in_s is not None:
+                self._ends.labels(standing.venue).set(standing.ends_in_s)
         for after in done.aftermath:
             self.note_outcome(after.outcome, done.block)
         self.note_lane(in_flight, done.block)

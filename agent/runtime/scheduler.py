@@ -5,8 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 
-from apscheduler.schedulers.background import BackgroundScheduler
-
 from agent.errors import EvenkeelError
 from agent.values.block import Block
 
@@ -33,6 +31,8 @@ class Scheduler:
 
     def run(self) -> None:
         """Until ``stop``. Raises whatever ``work`` raises, and what ends the stream of heads."""
+        from apscheduler.schedulers.background import BackgroundScheduler  # only who runs needs a timer
+
         timer = BackgroundScheduler(timezone="UTC")
         timer.add_job(self._tick, "interval", seconds=self._interval_s, max_instances=1, coalesce=True)
         timer.start()

@@ -11,6 +11,7 @@ from agent.market.intent import Step, Trade
 from agent.market.position import Greeks, Position
 from agent.market.request import Request, open_requests
 from agent.market.snapshot import Snapshot
+from agent.market.standing import Standing
 from agent.planning.pending import Exposure
 from agent.planning.plan import Plan
 from agent.risk.assessment import AccountRisk, Assessment
@@ -54,6 +55,19 @@ def snapshot_json(snapshot: Snapshot) -> Json:
         ],
         "positions": [position_json(p) for p in snapshot.positions],
         "requests": [request_json(request) for request in open_requests(snapshot)],
+        "venues": [standing_json(one) for one in snapshot.standings],
+    }
+
+
+def standing_json(standing: Standing) -> Json:
+    """How one venue stands."""
+    return {
+        "venue": standing.venue,
+        "access": standing.access.value,
+        "stage": standing.stage,
+        "drifts": list(standing.drifts),
+        "reasons": list(standing.reasons),
+        "ends_in_s": standing.ends_in_s,
     }
 
 

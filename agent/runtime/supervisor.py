@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import time
+import threading
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 import stamina
 
+from agent.chain.head import Heads
 from agent.errors import (
     AccountEmpty,
     DecodeMismatch,
@@ -21,14 +23,16 @@ from agent.errors import (
 )
 from agent.market.snapshot import Snapshot
 from agent.runtime.aftermath import settle
+from agent.runtime.alarm import Alarm
 from agent.runtime.cycle import Desk, Pass, cycle
-from agent.runtime.metric import Metrics
 from agent.runtime.scheduler import Scheduler
 from agent.runtime.telemetry import logger
 from agent.values.block import Block
 
+if TYPE_CHECKING:
+    from agent.runtime.metric import Metrics
+
 DELEGATION_S = 180.0  # longest wait for the delegation where there is only one cycle
-DELEGATION_POLL_S = 0.25
 # One is a glitch of a node or of something before it (or a node that is behind); so many in a row are not.
 ODD = (RpcRejected, DecodeMismatch, DelegationMismatch, RequestContradicted)
 ODD_ANSWERS = 10
@@ -84,6 +88,7 @@ class Supervisor:
         self._log = logger("supervisor")
         self._scheduler: Scheduler | None = None
         self._odd = 0
+        self._alarm = Alarm(desk.policy.exit_lead_s)
 
     def start(self) -> Block:
         """Recover, check that there is something to keep, and make sure the account runs the executor.
@@ -99,19 +104,21 @@ class Supervisor:
     def _start(self) -> Block:
         block = self._look()
         recover(self._desk, block)
-        require_positions(self._desk, self._desk.eye.see(self._desk.account, block))
+        seen = self._desk.eye.see(self._desk.account, block)
+        require_positions(self._desk, seen)
+        self._tell_standings(seen)
         sender = self._desk.sender
         if sender is not None and not sender.is_delegated() and not self._delegate:
             raise DelegationMismatch(address=self._desk.account, actual="empty", executor=sender.executor)
         return block
 
-    def once(self, block: Block) -> Pass:
-        """The only cycle, on ``block``; first the delegation, if it is due, is sent and awaited.
+    def once(self, block: Block, heads: Heads) -> Pass:
+        """The only cycle, on ``block``; first the delegation, if it is due, is sent and awaited at ``heads``.
 
         Raises what drops a cycle (Transient, Refused), since no next head makes up for it; LaneBusy when
         the delegation is not mined in time.
         """
-        return self._pass(self._ready(block))
+        return self._pass(self._ready(block, heads))
 
     def run(self, heads: Iterator[Block], interval_s: float) -> None:
         """Until ``stop``. Raises Untrusted and Misconfigured: those halt.
@@ -146,21 +153,31 @@ class Supervisor:
         if self._metrics is not None:
             sender = self._desk.sender
             self._metrics.note(done, sender.in_flight() if sender is not None else ())
+        self._tell_standings(done.snapshot)
         self._told(done)
         return done
 
-    def _ready(self, head: Block) -> Block:
+    def _tell_standings(self, snapshot: Snapshot) -> None:
+        for notice in self._alarm.note(snapshot):
+            say = getattr(self._log, notice.level)
+            say(notice.event, venue=notice.venue, why=notice.why, block=snapshot.block.number)
+
+    def _ready(self, head: Block, heads: Heads) -> Block:
         """``head`` if the account runs the executor, else the first head that is known to have it so."""
-        deadline = time.monotonic() + DELEGATION_S
-        is_late = False
-        while not self._is_ready(head):
-            waiting = self._desk.sender.in_flight() if self._desk.sender is not None else ()
-            if waiting and time.monotonic() > deadline:
-                nonce, purpose = waiting[0].nonce, waiting[0].purpose.value
-                raise LaneBusy(address=self._desk.account, nonce=nonce, intent_id=purpose)
-            time.sleep(DELEGATION_POLL_S)
-            head, is_late = self._look(), True
-        return self._look() if is_late else head
+        if self._is_ready(head):
+            return head
+        alarm = threading.Timer(DELEGATION_S, heads.stop)
+        alarm.daemon = True
+        alarm.start()
+        try:
+            if any(self._is_ready(newer) for newer in heads):
+                return self._look()
+        finally:
+            alarm.cancel()
+            heads.stop()
+        waiting = self._desk.sender.in_flight() if self._desk.sender is not None else ()
+        nonce, purpose = next(((e.nonce, e.purpose.value) for e in waiting), (0, "delegation"))
+        raise LaneBusy(address=self._desk.account, nonce=nonce, intent_id=purpose)
 
     def _is_ready(self, head: Block) -> bool:
         """Delegate once, up front: hedges are plain self-calls afterwards, planned on a head after it."""

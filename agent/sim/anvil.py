@@ -18,6 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from urllib.parse import urlsplit
 
 from agent.errors import RpcUnavailable, ToolMissing
 from agent.sim.node import Node
@@ -25,6 +26,7 @@ from agent.sim.node import Node
 MNEMONIC = "test test test test test test test test test test test junk"  # anvil's own, public
 PR_SET_PDEATHSIG = 1
 START_ATTEMPTS = 3
+LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 READY_WORDS = "Listening on"  # anvil prints it once it has the port
 
 
@@ -66,6 +68,8 @@ class AnvilOptions:
             words += ["--load-state", self.load_state]
         if self.fork_url is not None:
             words += ["--fork-url", self.fork_url, "--no-storage-caching", "--retries", 1]
+            if urlsplit(self.fork_url).hostname in LOOPBACK:  # a node of our own has no quota to keep
+                words.append("--no-rate-limit")
             if self.fork_block is not None:
                 words += ["--fork-block-number", self.fork_block]
         return [str(word) for word in words]

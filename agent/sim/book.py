@@ -126,12 +126,15 @@ def book_key() -> bytes:
     return bytes(key_from_seed(seed, f"m/44'/60'/0'/0/{BOOK_INDEX}"))
 
 
-def write_keystore(folder: Path) -> tuple[Path, Path]:
-    """``key.json`` (keystore v3) and ``password`` for the agent, both mode 0600; their paths."""
+def write_keystore(folder: Path, key: bytes | None = None) -> tuple[Path, Path]:
+    """``key.json`` (keystore v3) and ``password`` for the agent, both mode 0600; their paths.
+
+    The book's key, unless another is given.
+    """
     from eth_account import Account  # slow to import, seldom needed
 
     password = secrets.token_urlsafe(24)
-    keystore = Account.encrypt(book_key(), password, kdf="pbkdf2", iterations=PBKDF2_ROUNDS)
+    keystore = Account.encrypt(key or book_key(), password, kdf="pbkdf2", iterations=PBKDF2_ROUNDS)
     folder.mkdir(parents=True, exist_ok=True)
     paths = (folder / "key.json", folder / "password")
     for path, text in zip(paths, (json.dumps(keystore), password), strict=True):

@@ -33,6 +33,7 @@ from agent.sim.deploy.gmx import Gmx
 from agent.sim.deploy.lyra import BASE_KEY, Lyra
 from agent.sim.deploy.uniswap import Uniswap
 from agent.sim.depth import Strike
+from agent.sim.fingerprint import recorded
 from agent.sim.kept import KeptState, digest_of, read_json, write_json
 from agent.sim.node import Node, quantity
 from agent.sim.toolchain import Toolchain, locate
@@ -110,11 +111,11 @@ class Localnet:
         )
 
     def manifest(self) -> dict[str, object]:
-        """Everything `attach` needs, as JSON."""
+        """Everything `attach` needs, as JSON. The deployment says what code runs there now."""
         return {
             "rpc_url": self.url,
             "chain_id": self.node.chain_id(),
-            "deployment": self.deployment().model_dump(mode="json"),
+            "deployment": recorded(self.node, self.deployment()).model_dump(mode="json"),
             "contracts": {
                 "curie": self.curie.addresses(),
                 "lyra": self.lyra.addresses(),

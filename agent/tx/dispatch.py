@@ -5,9 +5,8 @@ Order, always: the errand with its nonce, the signed bytes, the broadcast, what 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
-
-from eth_utils.crypto import keccak
 
 from agent.errors import (
     SignatureMismatch,
@@ -23,13 +22,18 @@ from agent.tx.ladder import Rung, Seal, reach, rung_fees
 from agent.tx.ledger import Ledger
 from agent.tx.network import Network
 from agent.tx.price import Priced
-from agent.tx.signer import AnySigner, sign_authorization, sign_transaction
+from agent.tx.signer import AnySigner, confirm, sign_authorization, sign_transaction
 from agent.tx.transaction import Authorization, Fee, Signed, Transaction, decode
 from agent.tx.witness import Witness
 from agent.values.address import Address, ChainId, TxHash
 from agent.values.block import Block
+from agent.values.keccak import keccak
 
 SIGNER_FAULTS = (SignerUnavailable, SignerRefused)
+
+
+def nothing() -> None:
+    """To be done."""
 
 
 class Dispatch:
@@ -45,9 +49,17 @@ class Dispatch:
         self._seal = seal
         self._rungs = rungs
 
-    def launch(self, errand: Errand, purpose: Purpose, priced: Priced, head: Block) -> Errand:
+    def launch(
+        self,
+        errand: Errand,
+        purpose: Purpose,
+        priced: Priced,
+        head: Block,
+        before: Callable[[], None] = nothing,
+    ) -> Errand:
         """The first transaction, or another plan's at the same nonce.
 
+        ``before`` is called when it is signed, and before that is committed or anything leaves.
         Raises TransactionRejected when it is provably nowhere, and what the signer raises: the errand is
         closed then, unless something else of it is on its way.
         """
@@ -57,6 +69,7 @@ class Dispatch:
             if not errand.may_live:
                 self.abandon(errand, head, error.message)
             raise
+        before()
         self._ledger.save(errand)
         errand = self._broadcast(errand, attempt, head)
         sent = errand.attempts[-1]
@@ -136,9 +149,11 @@ class Dispatch:
     def _signed(self, transaction: Transaction) -> Signed:
         """A wrong signature never leaves; the next head asks again, for halting would protect nobody."""
         try:
-            return sign_transaction(self._signer, transaction)
+            done = sign_transaction(self._signer, transaction)
+            confirm(self._signer, done)
         except SignatureMismatch as error:
             raise SignerUnavailable(signer=self._signer.address, reason=error.message) from error
+        return done
 
     def _route(self, errand: Errand) -> Route:
         return Route.PUBLIC if errand.is_public else self._network.first_route

@@ -6,18 +6,19 @@ them against the compiled artifact.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from eth_abi import abi as codec
 from eth_abi.exceptions import DecodingError
-from eth_utils.crypto import keccak
 
 from agent.errors import ContractMismatch, DecodeMismatch
 from agent.tx.revert import words
 from agent.values.address import ZERO, Address, ChainId, IntentId, parse_address
 from agent.values.call import Answer, Call, Reading
 from agent.values.check import Check, Term
+from agent.values.keccak import keccak
 
 MODE_HEDGE = bytes.fromhex("01000000000078210001").ljust(32, b"\0")
 DELEGATION_PREFIX = bytes.fromhex("ef0100")
@@ -30,12 +31,18 @@ RawTerm = tuple[str, bytes, int, bool, int]  # as decoded: target, data, word, i
 RawCheck = tuple[tuple[RawTerm, ...], int, int]
 HEDGE_TYPE = f"(bytes32,uint64,{_CHECK}[],{_CHECK}[])"
 
-EXECUTE = keccak(text="execute(bytes32,bytes)")[:4]
-SUPPORTS_MODE = keccak(text="supportsExecutionMode(bytes32)")[:4]
-IS_CONSUMED = keccak(text="isConsumed(bytes32)")[:4]
-CANCEL_INTENT = keccak(text="cancelIntent(bytes32)")[:4]
-HEDGE_EXECUTED = "0x" + keccak(text="HedgeExecuted(bytes32,address,uint256)").hex()
-INTENT_CANCELLED = "0x" + keccak(text="IntentCancelled(bytes32)").hex()
+EXECUTE = keccak(b"execute(bytes32,bytes)")[:4]
+SUPPORTS_MODE = keccak(b"supportsExecutionMode(bytes32)")[:4]
+IS_CONSUMED = keccak(b"isConsumed(bytes32)")[:4]
+CANCEL_INTENT = keccak(b"cancelIntent(bytes32)")[:4]
+HEDGE_EXECUTED = "0x" + keccak(b"HedgeExecuted(bytes32,address,uint256)").hex()
+INTENT_CANCELLED = "0x" + keccak(b"IntentCancelled(bytes32)").hex()
+
+_KNOWN = 2**13
+_WORDS = [value.to_bytes(32, "big") for value in range(0, _KNOWN, 32)]
+_ONE = (1).to_bytes(32, "big") + _WORDS[1]  # a list of one, which begins right after
+_AFTER_THREE = _WORDS[3]  # where what is dynamic begins behind three words
+_EXECUTE_HEAD = EXECUTE + MODE_HEDGE + (0x40).to_bytes(32, "big")
 
 _GALLOP = tuple(2**k - 1 for k in range(11))  # offsets 0, 1, 3, 7 ... 1023
 
@@ -63,11 +70,7 @@ class Intent:
         A hedge is planned on a state that contains the one before. If a reorganisation takes that one
         back, this one must not happen without it; and the consumed epochs stay without gaps.
         """
-        if self.epoch == 0:
-            return ()
-        before = intent_id(self.chain_id, self.account, self.epoch - 1)
-        term = Term(self.account, encode_consumed(before))
-        return (Check("the intent before has happened", (term,), lower=1, upper=1),)
+        return _order(self.chain_id, self.account, self.epoch)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,20 +93,45 @@ class Hedge:
         return (*self.intent.order, *self.pre)
 
 
+@lru_cache(maxsize=64)
+def _order(chain_id: ChainId, account: Address, epoch: int) -> tuple[Check, ...]:
+    if epoch == 0:
+        return ()
+    term = Term(account, encode_consumed(intent_id(chain_id, account, epoch - 1)))
+    return (Check("the intent before has happened", (term,), lower=1, upper=1),)
+
+
+@lru_cache(maxsize=4096)
 def intent_id(chain_id: ChainId, account: Address, epoch: int) -> IntentId:
     """The same for every attempt to do the account's ``epoch``-th thing on this chain, whoever makes it."""
-    types = ("string", "uint256", "address", "uint256")
-    return IntentId("0x" + keccak(codec.encode(types, (_INTENT_DOMAIN, chain_id, account, epoch))).hex())
+    words = (_word(0x80), _word(chain_id), _address(account), _word(epoch), _text(_INTENT_DOMAIN.encode()))
+    return IntentId("0x" + keccak(b"".join(words)).hex())
 
 
 def encode_hedge(hedge: Hedge) -> bytes:
-    """Calldata of ``execute`` in ERC-7821's batch mode with opData."""
-    intent = bytes.fromhex(hedge.intent_id[2:])
-    checks = ([_check(c) for c in hedge.all_pre], [_check(c) for c in hedge.post])
-    op_data = codec.encode([HEDGE_TYPE], [(intent, hedge.deadline_s, *checks)])
-    calls = [(call.target, call.value_wei, call.data) for call in hedge.calls]
-    execution = codec.encode([CALLS_TYPE, "bytes"], [calls, op_data])
-    return EXECUTE + codec.encode(["bytes32", "bytes"], [MODE_HEDGE, execution])
+    """Calldata of ``execute`` in ERC-7821's batch mode with opData, written straight into its words.
+
+    Terms do not change from one block to the next, so each is written once. Raises OverflowError for a
+    number that its word cannot hold.
+    """
+    if hedge.deadline_s >= 2**64:
+        raise OverflowError(f"a deadline of {hedge.deadline_s}")
+    pre, post = _list(map(_check, hedge.all_pre)), _list(map(_check, hedge.post))
+    op_data = b"".join(
+        (
+            _word(0x20),
+            bytes.fromhex(hedge.intent_id[2:]),
+            _word(hedge.deadline_s),
+            _word(0x80),
+            _word(0x80 + len(pre)),
+            pre,
+            post,
+        )
+    )
+    calls = _list(map(_call, hedge.calls))
+    size = 0x60 + len(calls) + len(op_data)
+    batch = (_word(0x40), _word(0x40 + len(calls)), calls, _word(len(op_data)), op_data)
+    return b"".join((_EXECUTE_HEAD, _word(size), *batch))
 
 
 def encode_consumed(intent: IntentId) -> bytes:
@@ -201,9 +229,51 @@ def _is_consumed(answer: Answer, account: Address) -> bool:
     return word == 1
 
 
-def _check(check: Check) -> tuple[object, ...]:
-    terms = [(t.target, t.data, t.word, t.is_signed, t.multiplier_wad) for t in check.terms]
-    return (terms, check.lower, check.upper)
+def _list(items: Iterable[bytes]) -> bytes:
+    """A dynamic array of dynamic things: how many, where each begins, and they themselves."""
+    parts = list(items)
+    if len(parts) == 1:
+        return _ONE + parts[0]
+    head, at = [_word(len(parts))], 32 * len(parts)
+    for part in parts:
+        head.append(_word(at))
+        at += len(part)
+    return b"".join(head + parts)
+
+
+def _call(call: Call) -> bytes:
+    data, size = call.data, len(call.data)
+    words = (_address(call.target), call.value_wei.to_bytes(32, "big"), _AFTER_THREE, _word(size), data)
+    return b"".join((*words, bytes(-size % 32)))
+
+
+def _check(check: Check) -> bytes:
+    lower, upper, terms = check.lower, check.upper, check.terms
+    bounds = _AFTER_THREE + lower.to_bytes(32, "big", signed=True) + upper.to_bytes(32, "big", signed=True)
+    return bounds + (_ONE + _term(terms[0]) if len(terms) == 1 else _list(map(_term, terms)))
+
+
+@lru_cache(maxsize=4096)
+def _term(term: Term) -> bytes:
+    if not 0 <= term.word < 2**16:
+        raise OverflowError(f"word {term.word} of an answer")
+    words = (_address(term.target), _word(0xA0), _word(term.word), _word(int(term.is_signed)))
+    return b"".join((*words, term.multiplier_wad.to_bytes(32, "big", signed=True), _text(term.data)))
+
+
+def _text(data: bytes) -> bytes:
+    """``bytes``: how many, and they themselves, filled up to whole words."""
+    return b"".join((_word(len(data)), data, bytes(-len(data) % 32)))
+
+
+def _word(value: int) -> bytes:
+    """An unsigned word. Most are small: offsets and lengths."""
+    return _WORDS[value >> 5] if 0 <= value < _KNOWN and not value & 31 else value.to_bytes(32, "big")
+
+
+@lru_cache(maxsize=4096)
+def _address(address: Address) -> bytes:
+    return bytes(12) + bytes.fromhex(address[2:])
 
 
 def explain(data: bytes, hedge: Hedge) -> str:

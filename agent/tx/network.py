@@ -13,9 +13,11 @@ from agent.tx.channel import Broadcast, Channel, broadcast
 from agent.tx.errand import Errand, Receipt, Route, Sight
 from agent.tx.executor import has_executed
 from agent.tx.fees import PERCENTILES, History
+from agent.tx.harvest import Harvest
 from agent.tx.revert import sentence
 from agent.tx.transaction import Authorization
 from agent.values.address import Address, TxHash
+from agent.values.block import Block
 from agent.values.call import Call
 
 HISTORY_BLOCKS = 20
@@ -26,13 +28,18 @@ Authority = Callable[[Address], int]  # who says which nonce is the account's ne
 class Network:
     """What is read comes from one place; what is sent goes to every channel of its route.
 
-    Either may be wrong or slow; the state machine is built for that.
+    Either may be wrong or slow; the state machine is built for that. ``harvest``: what lanes share.
     """
 
     def __init__(
-        self, rpc: Rpc, channels: Sequence[Channel] = (), authority: Authority | None = None
+        self,
+        rpc: Rpc,
+        channels: Sequence[Channel] = (),
+        authority: Authority | None = None,
+        harvest: Harvest | None = None,
     ) -> None:
         self._rpc = rpc
+        self._harvest = harvest if harvest is not None else Harvest(rpc)
         self._authority = authority if authority is not None else rpc.nonce
         self._channels = tuple(channels) or (Channel(rpc),)
 
@@ -70,8 +77,28 @@ class Network:
         rows = zip(raw.rewards_wei, raw.gas_used_ratios, strict=False)
         return History(raw.base_fees_wei[-1], tuple(tips for tips, ratio in rows if ratio > 0))
 
-    def sight(self, errand: Errand, head: int) -> Sight:
-        """The nonce and the receipts of everything ever signed for the errand, in one round trip."""
+    def sight(self, errand: Errand, head: Block) -> Sight:
+        """The nonce and what was mined of everything ever signed for the errand, as ``head`` has it.
+
+        Headers alone say that what was mined still is; else the nonce at ``head`` says whether anything was,
+        and the receipts of whole blocks say what. Where they do not, every attempt is asked for, and the
+        answer is of the node's newest block.
+        """
+        mined = errand.inclusion
+        if mined is not None and self._harvest.descends(head, mined.block_hash):
+            return Sight(head.number, errand.nonce + 1, (mined,))
+        is_ahead = mined is not None and mined.block_number > head.number  # it was seen at a newer block
+        if errand.attempts and not is_ahead and self._harvest.is_able:
+            nonce = self._harvest.nonce(head, errand.account)
+            if nonce <= errand.nonce:
+                return Sight(head.number, nonce, ())
+            raw = self._harvest.find(head, [attempt.tx_hash for attempt in errand.attempts])
+            if raw is not None:
+                return Sight(head.number, nonce, (_receipt(raw, errand),))
+        return self._asked(errand, head.number)
+
+    def _asked(self, errand: Errand, head: int) -> Sight:
+        """In one round trip, a receipt for each attempt."""
         calls: list[tuple[str, tuple[object, ...]]] = [
             ("eth_getTransactionCount", (errand.account, "latest"))
         ]

@@ -110,7 +110,8 @@ def read_l1_gas(to: Address, data: bytes) -> Reading[int]:
 
     For display only: the estimate that a limit is made from contains it. Raises DecodeMismatch.
     """
-    asked = Question(NODE_INTERFACE, ARBITRUM["gasEstimateComponents"], (to, False, data))
+    # Only the node itself answers at this address, no contract is there that another could call.
+    asked = Question(NODE_INTERFACE, ARBITRUM["gasEstimateComponents"], (to, False, data), is_direct=True)
     replies = yield from ask({"gas": asked})
     if not replies["gas"].ok or not replies["gas"].answer.data:
         return 0

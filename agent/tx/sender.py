@@ -7,7 +7,7 @@ statements leaves a ledger from which `observe` goes on.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from agent.chain.priority import Priority, priority
@@ -24,9 +24,10 @@ from agent.tx import attempt as life
 from agent.tx import gap
 from agent.tx.attempt import Decision, Pace, Stage
 from agent.tx.channel import Channel
-from agent.tx.dispatch import SIGNER_FAULTS, Dispatch
+from agent.tx.dispatch import SIGNER_FAULTS, Dispatch, nothing
 from agent.tx.errand import NO_INTENT, Errand, Purpose, Reply
 from agent.tx.executor import Hedge, encode_hedge
+from agent.tx.harvest import Harvest
 from agent.tx.ladder import Seal
 from agent.tx.lane import LanePolicy
 from agent.tx.ledger import Ledger, Outcome, Request, Wish
@@ -67,7 +68,7 @@ class Sender:
     """One account's lane. Not for two threads at once.
 
     ``rpc`` is read from; ``channels`` are sent to (``rpc`` itself without any); ``authority`` says which
-    nonce a new errand gets (``rpc`` without one).
+    nonce a new errand gets (``rpc`` without one); lanes that share a ``harvest`` ask for each block once.
     """
 
     def __init__(
@@ -81,8 +82,9 @@ class Sender:
         channels: Sequence[Channel] = (),
         seal: Seal | None = None,
         authority: Authority | None = None,
+        harvest: Harvest | None = None,
     ) -> None:
-        self._network = Network(rpc, channels, authority)
+        self._network = Network(rpc, channels, authority, harvest)
         self._pricer = Pricer(self._network, Rollup(rpc), policy.fees)
         self._simulator = Simulator(rpc, executor)
         self._witness = Witness(self._network, executor)
@@ -143,8 +145,12 @@ class Sender:
         *,
         budget_wei: int | None = None,
         pressure_bps: int = 0,
+        before: Callable[[], None] = nothing,
     ) -> Sent:
         """Simulate, journal, sign, journal, send, journal.
+
+        ``before`` is called once it is signed, and before that is in the journal or anything leaves: for what
+        has to be in the record by then and takes its time.
 
         While an errand stands at the nonce, a more urgent hedge takes its place (the same intent's also
         once it expired), so a rescue never waits. ``budget_wei``: what the plan is worth, below the policy's
@@ -153,10 +159,16 @@ class Sender:
         and what the signer raises: nothing has left then.
         """
         with priority(_PRIORITY[urgency]):
-            return self._submit(hedge, urgency, head, budget_wei, pressure_bps)
+            return self._submit(hedge, urgency, head, budget_wei, pressure_bps, before)
 
     def _submit(
-        self, hedge: Hedge, urgency: Urgency, head: Block, budget_wei: int | None, pressure_bps: int
+        self,
+        hedge: Hedge,
+        urgency: Urgency,
+        head: Block,
+        budget_wei: int | None,
+        pressure_bps: int,
+        before: Callable[[], None],
     ) -> Sent:
         if hedge.deadline_s <= head.timestamp_s:
             raise PlanExpired(intent_id=hedge.intent_id, deadline_s=hedge.deadline_s, now_s=head.timestamp_s)
@@ -179,7 +191,7 @@ class Sender:
         priced = self._priced(errand, gas, encode_hedge(hedge), head)
         if standing is None:
             errand = self._ledger.open(errand)
-        return _sent(self._dispatch.launch(errand, Purpose.HEDGE, priced, head))
+        return _sent(self._dispatch.launch(errand, Purpose.HEDGE, priced, head, before))
 
     def observe(self, head: Block) -> tuple[Outcome, ...]:
         """Look at every live errand, act as the state machine says, and tell what happened.

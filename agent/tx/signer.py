@@ -8,10 +8,9 @@ one it is matters to nobody outside: ``sign_transaction``, ``sign_authorization`
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol, runtime_checkable
+from typing import Protocol, TypeGuard, runtime_checkable
 
 from coincurve import PublicKey
-from eth_utils.crypto import keccak
 
 from agent.errors import AddressMalformed, DecodeMismatch, SignatureMismatch, SignerRefused
 from agent.tx.transaction import (
@@ -22,8 +21,10 @@ from agent.tx.transaction import (
     authorization_preimage,
     decode,
     encode,
+    sign,
 )
 from agent.values.address import Address, ChainId, parse_address
+from agent.values.keccak import keccak
 
 GROUP_ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
 
@@ -45,6 +46,14 @@ class Signer(Protocol):
 
     def sign_digest(self, digest: bytes) -> tuple[int, int]:
         """(r, s) of an ECDSA signature over 32 bytes; s may be high."""
+        ...
+
+
+class LocalSigner(Signer, Protocol):
+    """Holds its key in this process: what it says of a digest needs no search for the parity."""
+
+    def sign_recoverable(self, digest: bytes) -> tuple[int, int, int]:
+        """(parity, r, s) of an ECDSA signature over 32 bytes; s is low."""
         ...
 
 
@@ -89,7 +98,13 @@ def address_of(key: PublicKey) -> Address:
 
 
 def sign_transaction(signer: AnySigner, transaction: Transaction) -> Signed:
-    """The raw transaction, read back and compared field by field. Raises SignatureMismatch."""
+    """The raw transaction. Raises SignatureMismatch.
+
+    What another process made of it is read back and compared field by field. What a key in this one signed is
+    our own encoding: only whether the signature is the account's is left to ask, which is `confirm`'s.
+    """
+    if is_local(signer):
+        return sign(transaction, lambda digest: Signature(*signer.sign_recoverable(digest)))
     if isinstance(signer, TransactionSigner):
         raw = signer.sign_transaction(transaction)
         found = _read(raw, transaction, signer.address)
@@ -99,6 +114,22 @@ def sign_transaction(signer: AnySigner, transaction: Transaction) -> Signed:
     signed = encode(transaction, signature)
     verify(signed.raw, transaction, signer.address)
     return signed
+
+
+def is_local(signer: AnySigner) -> TypeGuard[LocalSigner]:
+    """Whether its key is in this process. As isinstance says, which is slow for a protocol."""
+    return hasattr(type(signer), "sign_recoverable")
+
+
+def confirm(signer: AnySigner, signed: Signed) -> None:
+    """That the signer's account sent ``signed``: a key in this process is not believed either.
+
+    Takes longer than signing, so it is asked when the bytes are there and before they leave. Others were
+    asked by `sign_transaction`. Raises SignatureMismatch.
+    """
+    if not is_local(signer):
+        return
+    verify(signed.raw, signed.transaction, signer.address)
 
 
 def sign_authorization(signer: AnySigner, chain_id: ChainId, delegate: Address, nonce: int) -> Authorization:
@@ -179,7 +210,7 @@ def _read(raw: bytes, expected: Transaction, sender: Address) -> Signature:
         actual, signature = decode(raw)
     except (DecodeMismatch, AddressMalformed) as error:
         raise SignatureMismatch(address=sender, reason=str(error)) from error
-    names = ("chain_id", "nonce", "fee", "gas", "to", "value_wei", "data", "authorizations")
+    names = ("chain_id", "nonce", "fee", "gas", "to", "value_wei", "data", "authorizations", "access")
     differing = [name for name in names if getattr(actual, name) != getattr(expected, name)]
     if differing:
         raise SignatureMismatch(address=sender, reason=f"the raw transaction differs in {differing}")

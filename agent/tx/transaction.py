@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
-import rlp
-from eth_utils.crypto import keccak
+import rlp as reader
 
-from agent.errors import DecodeMismatch
+from agent.errors import AddressMalformed, DecodeMismatch
+from agent.tx import rlp
 from agent.values.address import Address, ChainId, TxHash, parse_address
+from agent.values.keccak import keccak
 
 TYPE_FEE = 2
 TYPE_DELEGATE = 4
 AUTHORIZATION_MAGIC = b"\x05"
 
-Item = bytes | Sequence["Item"]
+Access = tuple[tuple[Address, tuple[bytes, ...]], ...]  # accounts with their storage keys of 32 bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,7 @@ class Transaction:
     value_wei: int
     data: bytes
     authorizations: tuple[Authorization, ...] = ()
+    access: Access = ()
 
     @property
     def type(self) -> int:
@@ -70,8 +73,7 @@ class Transaction:
     @property
     def unsigned(self) -> bytes:
         """Everything but the signature, as bytes."""
-        encoded: bytes = rlp.encode(_fields(self))
-        return bytes([self.type]) + encoded
+        return bytes((self.type,)) + rlp.listed(_fields(self))
 
     @property
     def digest(self) -> bytes:
@@ -79,42 +81,55 @@ class Transaction:
         return keccak(self.unsigned)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Signed:
-    """A transaction that can be broadcast. ``hash`` is known before anybody has seen it."""
+    """A transaction that can be broadcast."""
 
     transaction: Transaction
     raw: bytes
-    hash: TxHash
+
+    @cached_property
+    def hash(self) -> TxHash:
+        """Known before anybody has seen it."""
+        return TxHash("0x" + keccak(self.raw).hex())
 
 
 def authorization_preimage(chain_id: ChainId, delegate: Address, nonce: int) -> bytes:
     """What is hashed (keccak) and then signed as an EIP-7702 authorization."""
-    return AUTHORIZATION_MAGIC + bytes(rlp.encode([_int(chain_id), _address(delegate), _int(nonce)]))
+    fields = (rlp.integer(chain_id), rlp.address(delegate), rlp.integer(nonce))
+    return AUTHORIZATION_MAGIC + rlp.listed(fields)
 
 
 def encode(transaction: Transaction, signature: Signature) -> Signed:
-    """The raw transaction and its hash."""
-    fields = [*_fields(transaction), _int(signature.parity), _int(signature.r), _int(signature.s)]
-    raw = bytes([transaction.type]) + rlp.encode(fields)
-    return Signed(transaction, raw, TxHash("0x" + keccak(raw).hex()))
+    """The raw transaction."""
+    raw = bytes((transaction.type,)) + rlp.listed((*_fields(transaction), *_signature(signature)))
+    return Signed(transaction, raw)
+
+
+def sign(transaction: Transaction, sign_digest: Callable[[bytes], Signature]) -> Signed:
+    """As `encode`, signed by ``sign_digest``; every field is written once."""
+    kind, fields = bytes((transaction.type,)), b"".join(_fields(transaction))
+    signature = sign_digest(keccak(kind + rlp.listed((fields,))))
+    raw = kind + rlp.listed((fields, *_signature(signature)))
+    return Signed(transaction, raw)
 
 
 def decode(raw: bytes) -> tuple[Transaction, Signature]:
-    """What the raw bytes say. Raises DecodeMismatch unless they are a type 2 or 4 without access list."""
+    """What the raw bytes say. Raises DecodeMismatch unless they are a type 2 or 4."""
     try:
-        kind, fields = raw[0], rlp.decode(raw[1:])
+        kind, fields = raw[0], reader.decode(raw[1:])
         authorizations: tuple[Authorization, ...] = ()
         if kind == TYPE_DELEGATE:
-            *head, listed, parity, r, s = fields
-            authorizations = tuple(_authorization(item) for item in listed)
+            *head, tuples, parity, r, s = fields
+            authorizations = tuple(_authorization(item) for item in tuples)
         else:
             *head, parity, r, s = fields
-        chain_id, nonce, tip, max_fee, gas, to, value, data, access = head
-    except (rlp.DecodingError, ValueError, IndexError, TypeError) as error:
+        chain_id, nonce, tip, max_fee, gas, to, value, data, listed = head
+        access = tuple(_accessed(item) for item in listed)
+    except (reader.DecodingError, AddressMalformed, ValueError, IndexError, TypeError) as error:
         raise _mismatch(str(error)) from error
-    if kind not in (TYPE_FEE, TYPE_DELEGATE) or access or (kind == TYPE_DELEGATE) != bool(authorizations):
-        raise _mismatch(f"type {kind} with {len(access)} access list entries")
+    if kind not in (TYPE_FEE, TYPE_DELEGATE) or (kind == TYPE_DELEGATE) != bool(authorizations):
+        raise _mismatch(f"type {kind} with {len(authorizations)} authorizations")
     transaction = Transaction(
         chain_id=ChainId(_uint(chain_id)),
         nonce=_uint(nonce),
@@ -124,21 +139,43 @@ def decode(raw: bytes) -> tuple[Transaction, Signature]:
         value_wei=_uint(value),
         data=bytes(data),
         authorizations=authorizations,
+        access=access,
     )
     return transaction, Signature(_uint(parity), _uint(r), _uint(s))
 
 
-def _fields(tx: Transaction) -> list[Item]:
-    fields: list[Item] = [_int(tx.chain_id), _int(tx.nonce), _int(tx.fee.tip_wei), _int(tx.fee.max_fee_wei)]
-    fields += [_int(tx.gas), _address(tx.to), _int(tx.value_wei), tx.data, []]
-    if tx.authorizations:
-        fields.append([_listed(a) for a in tx.authorizations])
-    return fields
+def _fields(tx: Transaction) -> tuple[bytes, ...]:
+    """Each encoded, in the order of EIP-1559 and EIP-7702."""
+    fields = (
+        rlp.integer(tx.chain_id),
+        rlp.integer(tx.nonce),
+        rlp.integer(tx.fee.tip_wei),
+        rlp.integer(tx.fee.max_fee_wei),
+        rlp.integer(tx.gas),
+        rlp.address(tx.to),
+        rlp.integer(tx.value_wei),
+        rlp.string(tx.data),
+        rlp.listed(_access(account, keys) for account, keys in tx.access),
+    )
+    return (*fields, rlp.listed(_listed(a) for a in tx.authorizations)) if tx.authorizations else fields
 
 
-def _listed(a: Authorization) -> list[Item]:
-    signature = [_int(a.signature.parity), _int(a.signature.r), _int(a.signature.s)]
-    return [_int(a.chain_id), _address(a.delegate), _int(a.nonce), *signature]
+def _access(account: Address, keys: Sequence[bytes]) -> bytes:
+    return rlp.listed((rlp.address(account), rlp.listed(map(rlp.string, keys))))
+
+
+def _accessed(item: Sequence[bytes]) -> tuple[Address, tuple[bytes, ...]]:
+    account, keys = item
+    return parse_address("0x" + account.hex()), tuple(bytes(key) for key in keys)
+
+
+def _listed(a: Authorization) -> bytes:
+    fields = (rlp.integer(a.chain_id), rlp.address(a.delegate), rlp.integer(a.nonce))
+    return rlp.listed((*fields, *_signature(a.signature)))
+
+
+def _signature(signature: Signature) -> tuple[bytes, bytes, bytes]:
+    return rlp.integer(signature.parity), rlp.integer(signature.r), rlp.integer(signature.s)
 
 
 def _authorization(item: Sequence[bytes]) -> Authorization:
@@ -151,16 +188,8 @@ def _authorization(item: Sequence[bytes]) -> Authorization:
     )
 
 
-def _int(value: int) -> bytes:
-    return value.to_bytes((value.bit_length() + 7) // 8, "big")
-
-
 def _uint(value: bytes) -> int:
     return int.from_bytes(value, "big")
-
-
-def _address(address: Address) -> bytes:
-    return bytes.fromhex(address[2:])
 
 
 def _mismatch(reason: str) -> DecodeMismatch:

@@ -23,7 +23,7 @@ class Witness:
 
     def look(self, before: Errand, head: Block, pace: Pace) -> tuple[Errand, tuple[Outcome, ...]]:
         """The errand as the chain shows it at ``head``, and what is new about it."""
-        sight = self._network.sight(life.resumed(before), head.number)
+        sight = self._network.sight(life.resumed(before), head)
         errand, stages = life.observed(life.resumed(before), sight, pace)
         return errand, tuple(self.outcome(errand, stage, head) for stage in stages)
 

@@ -3,29 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, get_args
+from typing import get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
-from agent.errors import AddressMalformed, ConfigInvalid, VenueUnknown
-from agent.values.address import Address, parse_address
-
-
-def _address(text: str) -> Address:
-    try:
-        return parse_address(text)
-    except AddressMalformed as error:
-        raise ValueError(str(error)) from error
-
-
-AddressField = Annotated[str, AfterValidator(_address)]
-
-
-class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+from agent.errors import ConfigInvalid, VenueUnknown
+from agent.venues.manifest import Manifest
+from agent.venues.record import AddressField
+from agent.venues.record import Record as _Record
 
 
 class Market(_Record):
@@ -113,6 +102,29 @@ class SynthetixDeployment(_Record):
     collaterals: tuple[SynthetixCollateral, ...] = ()
 
 
+class PanopticPool(_Record):
+    """A Panoptic v2 pool over a Uniswap v3 pool of the asset's token against the quote token, in either
+    order. ``first_block``: before it there are no events of the pool.
+    """
+
+    address: AddressField
+    collateral0: AddressField
+    collateral1: AddressField
+    risk_engine: AddressField
+    uniswap_pool: AddressField
+    asset: str
+    asset_token: AddressField
+    quote_token: AddressField
+    first_block: int = 0
+
+
+class PanopticDeployment(_Record):
+    """Panoptic v2."""
+
+    position_manager: AddressField  # SemiFungiblePositionManagerV3
+    pools: tuple[PanopticPool, ...]
+
+
 class GmxToken(_Record):
     """A token that GMX prices. ``decimals`` are GMX's for it (an index token need not be a contract);
     ``asset`` is our name for what it is worth, empty for a stable one. ``feed`` is a Chainlink feed of it.
@@ -168,7 +180,10 @@ class GmxDeployment(_Record):
 
 
 class Deployment(_Record):
-    """One chain. A venue that is absent is not used."""
+    """One chain. A venue that is absent is not used.
+
+    ``manifests``: by venue, what is known of its contracts.
+    """
 
     chain_id: int
     executor: AddressField | None = None
@@ -177,7 +192,26 @@ class Deployment(_Record):
     lyra: LyraDeployment | None = None
     uniswap: UniswapDeployment | None = None
     synthetix: SynthetixDeployment | None = None
+    panoptic: PanopticDeployment | None = None
     gmx: GmxDeployment | None = None
+    manifests: Mapping[str, Manifest] = {}
+
+    @property
+    def venues(self) -> dict[str, _Record]:
+        """The records of the venues there are, by name."""
+        named = ((name, getattr(self, name)) for name in type(self).model_fields)
+        return {name: record for name, record in named if isinstance(record, _Record)}
+
+    def manifest(self, venue: str) -> Manifest:
+        """What is known of a venue; nothing, if it is not said."""
+        return self.manifests.get(venue, Manifest())
+
+    @model_validator(mode="after")
+    def _manifests_are_of_venues(self) -> Deployment:
+        for name in self.manifests:
+            if name not in type(self).model_fields:
+                raise ValueError(f"`manifests` speaks of {name}, and there is no such venue")
+        return self
 
 
 def load(path: Path) -> Deployment:
@@ -193,7 +227,9 @@ def load(path: Path) -> Deployment:
     except ValidationError as error:
         first = error.errors()[0]
         if not first["loc"]:
-            raise _unusable(path, "it must be a JSON object") from error
+            is_ours = first["type"] == "value_error"
+            reason = first["msg"].removeprefix("Value error, ") if is_ours else "it must be a JSON object"
+            raise _unusable(path, reason) from error
         raise _invalid(first) from error
 
 
@@ -210,7 +246,7 @@ def _invalid(detail: ErrorDetails) -> ConfigInvalid | VenueUnknown:
     if detail["type"] == "extra_forbidden":
         known = _fields(where[:-1])
         if len(where) == 1 and isinstance(value, dict):
-            venues = [name for name in known if _fields([name])]
+            venues = [name for name in known if name != "manifests" and _fields([name])]
             return VenueUnknown(name=where[0], known=", ".join(venues))
         close = get_close_matches(where[-1], known, n=1, cutoff=0.0)[0]
         return ConfigInvalid(key=key, value="...", reason=f"there is no such key; nearest is `{close}`")
@@ -222,7 +258,7 @@ def _fields(where: list[str]) -> list[str]:
     """The keys of the record at that place of a deployment; none where there is no record."""
     record: type[_Record] = Deployment
     for part in where:
-        if part.isdigit():  # an item of a list, whose record the list's own name has given
+        if part not in record.model_fields:  # an item of a list or a table, whose name has given its record
             continue
         annotation = record.model_fields[part].annotation
         candidates = [annotation, *get_args(annotation)]

@@ -10,7 +10,7 @@ A venue is one folder with three files and an entry in ``deployments``:
 from __future__ import annotations
 
 from enum import Enum
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 
 from agent.market.intent import Action, Order
 from agent.market.snapshot import VenueState
@@ -18,6 +18,10 @@ from agent.values.address import Address
 from agent.values.amount import Token
 from agent.values.block import Block
 from agent.values.call import Reading
+from agent.venues.ability import Ability
+from agent.venues.manifest import Stage, strictest
+
+__all__ = ["AbleVenue", "Settlement", "Stage", "StagedState", "Venue", "told_stage"]
 
 S = TypeVar("S", bound=VenueState)
 
@@ -28,14 +32,6 @@ class Settlement(Enum):
     SAME_TX = "same transaction"
     KEEPER = "filled later by a keeper"
     OFFCHAIN = "signed order to a matching engine"
-
-
-class Stage(Enum):
-    """Where a venue stands in its life."""
-
-    OPEN = "open"
-    CLOSE_ONLY = "close-only"
-    ENDED = "ended"
 
 
 class Venue(Protocol[S]):
@@ -64,3 +60,26 @@ class Venue(Protocol[S]):
     def write(self, state: S, action: Action, account: Address, deadline_s: int) -> Order:
         """The action as calls and checks. Pure. Raises VenueUnknown on an action it cannot do."""
         ...
+
+
+@runtime_checkable
+class AbleVenue(Protocol):
+    """A venue that declares what we can do there. Every one of ours does; a test holds it to that."""
+
+    @property
+    def ability(self) -> Ability: ...
+
+
+@runtime_checkable
+class StagedState(Protocol):
+    """A venue's state that knows from the contracts where the venue stands."""
+
+    @property
+    def stage(self) -> Stage: ...
+
+
+def told_stage(venue: Venue[S], state: VenueState) -> Stage:
+    """By the venue itself, and by its contracts where they tell."""
+    if isinstance(state, StagedState):
+        return strictest(venue.stage, state.stage)
+    return venue.stage

@@ -29,6 +29,8 @@ from agent.risk.liquidation import (
     solve_lapse,
     solve_price,
 )
+from agent.sim.contract import Contract
+from agent.sim.node import Node
 from agent.sim.toolchain import Toolchain
 from agent.values.address import Address, MarketId
 from agent.values.fixed import DAY_S, WAD
@@ -138,7 +140,9 @@ def flips(
     rng = Random(f"curie flips {seed}")
     tally = Tally(tolerance=TOLERANCE)
     with world(toolchain, seed, accounts) as one:
-        closing = _closing(one)
+        closing = closing_of(
+            one.node, one.owner, {venue.market: venue.contracts.base for venue in one.venues}
+        )
         cases: list[Case] = []
         for start in range(0, len(one.people), 100):
             people = one.people[start : start + 100]
@@ -174,36 +178,35 @@ def judge(one: World, questions: Sequence[tuple[Address, dict[str, object] | Non
     return list(zip(words[::2], words[1::2], strict=True))
 
 
-def _closing(one: World) -> Closing:
-    """Found by closing each market once, at the present second, and rolling that back."""
-    node, magic = one.node, 0x1234_5678_9ABC_DEF0_1234_5678
+def closing_of(node: Node, owner: Address, markets: Mapping[MarketId, Contract]) -> Closing:
+    """Found by closing each market's BaseToken once, at the present second, and rolling that back."""
+    magic = 0x1234_5678_9ABC_DEF0_1234_5678
     bases, slots, prices = {}, {}, {}
-    for venue in one.venues:
-        base = venue.contracts.base
-        before = _storage(one, base.address)
+    for market, base in markets.items():
+        before = _storage(node, base.address)
         now_s, snapshot = node.now_s(), node.snapshot()
         index_wad = base.integer("getIndexPrice", 900)
         node.set_next_timestamp(now_s + 1)
-        base.send(one.owner, "pause")
-        base.send(one.owner, "close", magic)
+        base.send(owner, "pause")
+        base.send(owner, "close", magic)
         paused_s, paused_wad = base.integer("getPausedTimestamp"), base.integer("getPausedIndexPrice")
         written = {
             slot: word
-            for slot, (word, old) in enumerate(zip(_storage(one, base.address), before, strict=True))
+            for slot, (word, old) in enumerate(zip(_storage(node, base.address), before, strict=True))
             if word != old
         }
         node.revert(snapshot)
         now = {paused_s: now_s, paused_wad: index_wad}  # as if paused in the newest block
         rest = {slot: now.get(word, word) for slot, word in written.items() if word != magic}
-        bases[venue.market] = base.address
-        prices[venue.market] = next(f"0x{slot:064x}" for slot, word in written.items() if word == magic)
-        slots[venue.market] = {f"0x{slot:064x}": f"0x{word:064x}" for slot, word in rest.items()}
+        bases[market] = base.address
+        prices[market] = next(f"0x{slot:064x}" for slot, word in written.items() if word == magic)
+        slots[market] = {f"0x{slot:064x}": f"0x{word:064x}" for slot, word in rest.items()}
     return Closing(bases, slots, prices)
 
 
-def _storage(one: World, address: Address) -> list[int]:
+def _storage(node: Node, address: Address) -> list[int]:
     calls = [("eth_getStorageAt", (address, hex(slot), "latest")) for slot in range(SLOTS)]
-    return [int(str(word), 16) for word in one.node.batch(calls)]
+    return [int(str(word), 16) for word in node.batch(calls)]
 
 
 def _healthy(

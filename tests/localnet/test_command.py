@@ -151,7 +151,16 @@ def test_watch_needs_no_config(ask: Ask, localnet: Localnet, config: Path) -> No
     with nothing_sent(localnet):
         told, shown = ask(*words, "--json"), ask(*words)
     assert (told.code, told.err, shown.code, shown.err) == (0, "", 0, "")
-    assert set(told.json) == {"chain_id", "account", "block", "wallet", "quotes", "positions", "risk"}
+    assert set(told.json) == {
+        "chain_id",
+        "account",
+        "block",
+        "wallet",
+        "quotes",
+        "positions",
+        "venues",
+        "risk",
+    }
     assert shown.out.startswith(f"block {localnet.node.block_number()}  {localnet.book.account}  equity 106,")
     assert "curie:0x" in shown.out
     assert "distance lyra:11" in shown.out

@@ -319,7 +319,7 @@ def test_a_head_is_stale_only_where_the_chain_keeps_wall_time(rpc: Rpc) -> None:
 def test_heads_come_without_gaps_and_reorganisations_are_noticed(
     node: Node, rpc: Rpc, has_socket: bool
 ) -> None:
-    heads = Heads(rpc, node.url.replace("http", "ws") if has_socket else None, poll_s=0.05)
+    heads = Heads(rpc, [node.url.replace("http", "ws")] if has_socket else [], poll_s=0.05)
     stream = iter(heads)
     first = next(stream)
     assert first == rpc.block("latest")
@@ -340,7 +340,7 @@ def test_heads_come_without_gaps_and_reorganisations_are_noticed(
 
 
 def test_heads_fall_back_to_polling_where_the_socket_is_dead(node: Node, rpc: Rpc) -> None:
-    stream = iter(Heads(rpc, f"ws://127.0.0.1:{free_port()}", poll_s=0.02))
+    stream = iter(Heads(rpc, [f"ws://127.0.0.1:{free_port()}"], poll_s=0.02))
     first = next(stream)
     node.mine()
     assert next(stream).number == first.number + 1

@@ -11,6 +11,7 @@ import pytest
 
 from agent.assembly import eye_of
 from agent.chain.lens import read_one
+from agent.chain.manner import Means
 from agent.chain.rpc import Rpc
 from agent.errors import ContractMismatch, DecodeMismatch, PlanInfeasible, TransactionReverted, VenueUnknown
 from agent.market.intent import Action, AddCollateral, Order, Reduce, RemoveCollateral, Trade
@@ -44,6 +45,7 @@ from agent.venues.synthetix.fragment import market_name, synth_name
 from agent.venues.synthetix.market import Leg, order_fee
 from agent.venues.synthetix.state import SynthetixState
 from agent.venues.venue import Settlement
+from tests.means import EVERY, install_multicall, reader, same_by
 
 ETH, BTC = 100, 200
 ID = 170_141_183_460_469_231_731_687_303_715_884_105_727  # as large as the protocol's own numbers get
@@ -229,6 +231,17 @@ def test_the_offers_fills_and_fees_are_the_contracts_own(street: Street, market_
         assert order_fee(skew, size_wad, offer.fill_wad(size_wad), offer.fees) == fee
     reward = perps.integer("getSettlementRewardCost", market_id, 0)
     assert offer.settlement_wad == reward > 0
+
+
+@pytest.mark.parametrize("means", EVERY, ids=lambda means: means.value)
+def test_the_state_is_the_same_by_every_means_of_reading(street: Street, means: Means) -> None:
+    install_multicall(street.node)
+    part, venue = reader(street.node.url, means), street.venue
+    block = part.rpc.block("latest")
+    readings = [(venue.identify(), venue.identify())]
+    readings += [(venue.read(one, block), venue.read(one, block)) for one in (street.user, street.keeper)]
+    assert same_by(part, block, readings)
+    assert part.manner.means is means
 
 
 def test_an_address_without_an_account_reads_as_empty(street: Street) -> None:

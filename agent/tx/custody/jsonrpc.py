@@ -52,7 +52,7 @@ class JsonRpcSigner:
         if transaction.authorizations:
             reason = "it signs transactions of type 2 only, none with an EIP-7702 authorization"
             raise SignerRefused(signer=self._wire.signer, reason=reason)
-        asked = {
+        asked: dict[str, object] = {
             "from": self.address,
             "to": transaction.to,
             "gas": hex(transaction.gas),
@@ -63,6 +63,11 @@ class JsonRpcSigner:
             "data": "0x" + transaction.data.hex(),
             "chainId": hex(transaction.chain_id),
         }
+        if transaction.access:
+            asked["accessList"] = [
+                {"address": account, "storageKeys": ["0x" + key.hex() for key in keys]}
+                for account, keys in transaction.access
+            ]
         result = self._deadline.run(lambda: self._call("signTransaction", [asked]))
         raw = cast(Mapping[str, object], result).get("raw") if isinstance(result, dict) else result
         try:

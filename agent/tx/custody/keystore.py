@@ -32,8 +32,13 @@ class KeystoreSigner:
 
     def sign_digest(self, digest: bytes) -> tuple[int, int]:
         """(r, s), deterministic (RFC 6979)."""
+        _, r, s = self.sign_recoverable(digest)
+        return r, s
+
+    def sign_recoverable(self, digest: bytes) -> tuple[int, int, int]:
+        """(parity, r, s), deterministic (RFC 6979), s low."""
         compact = self._key.sign_recoverable(digest, hasher=None)
-        return int.from_bytes(compact[:32], "big"), int.from_bytes(compact[32:64], "big")
+        return compact[64], int.from_bytes(compact[:32], "big"), int.from_bytes(compact[32:64], "big")
 
 
 def _decrypted(path: Path, password: str) -> bytes:

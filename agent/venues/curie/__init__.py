@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import ClassVar
 
+from agent.chain.shelf import Shelf
 from agent.market.intent import Action, Order
 from agent.values.address import Address
 from agent.values.amount import Token
 from agent.values.block import Block
 from agent.values.call import Reading
+from agent.venues.ability import Ability
 from agent.venues.curie import identity, reader, writer
 from agent.venues.curie.state import CurieState
 from agent.venues.deployments import CurieDeployment
@@ -20,6 +23,15 @@ class Curie:
     """One deployment, as a venue."""
 
     deployment: CurieDeployment
+    shelf: Shelf = field(default_factory=Shelf, compare=False, repr=False)
+
+    ability: ClassVar[Ability] = Ability(
+        reads="perpetuals, collaterals, open orders",
+        margin="multi-collateral, cross-market, with funding",
+        flip_exact=True,
+        writes=("trades", "collateral", "closes"),
+        bytecode="npm: @perp/curie-contract 2.8.4",
+    )
 
     @property
     def name(self) -> str:
@@ -39,7 +51,7 @@ class Curie:
 
     def read(self, account: Address, block: Block) -> Reading[CurieState]:
         """The account in four rounds. Raises ReadReverted, DecodeMismatch or ContractMismatch."""
-        return reader.read(self.deployment, account, block)
+        return reader.read(self.deployment, account, block, self.shelf)
 
     def write(self, state: CurieState, action: Action, account: Address, deadline_s: int) -> Order:
         """The action as calls and checks. Raises VenueUnknown or PlanInfeasible."""

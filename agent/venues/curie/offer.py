@@ -7,6 +7,7 @@ put on instead, always in quote (``Exchange._swap``, ``OrderBook.replaySwap`` of
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from agent.pricing.pool import PPM, Pool, Swap, swap
 from agent.pricing.tick import (
@@ -41,7 +42,7 @@ class Bounds:
     spread_ppm: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class CurieOffer:
     """One market. ``exchange_fee_ppm`` is this account's, after its discount."""
 
@@ -65,18 +66,18 @@ class CurieOffer:
     def cash_token(self) -> Token | None:
         return None
 
-    @property
+    @cached_property
     def price_wad(self) -> int:
         return price_wad(self.pool.sqrt_x96)
 
-    @property
+    @cached_property
     def max_buy_wad(self) -> int:
         limit = self._limits()[1]
         if limit <= self.pool.sqrt_x96:
             return 0
         return self._swap(-WHOLE, limit).received
 
-    @property
+    @cached_property
     def max_sell_wad(self) -> int:
         limit = self._limits()[0]
         if limit >= self.pool.sqrt_x96:
@@ -93,9 +94,23 @@ class CurieOffer:
             return self._paid_wad(size_wad)
         return -self._received_wad(-size_wad)
 
+    @property
+    def is_convex(self) -> bool:
+        """The price moves away from a trade along the pool's curve, through whatever liquidity there is."""
+        return True
+
     def cost_wad(self, size_wad: int) -> int:
         if size_wad == 0:
             return 0
+        if size_wad not in self._costs:
+            self._costs[size_wad] = self._cost_wad(size_wad)
+        return self._costs[size_wad]
+
+    @cached_property
+    def _costs(self) -> dict[int, int]:
+        return {}
+
+    def _cost_wad(self, size_wad: int) -> int:
         price = self.price_wad
         if size_wad > 0:
             return max(0, self.quote_wad(size_wad) - mul_down(size_wad, price))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from agent.errors import VenueUnknown
 from agent.market.instrument import Perpetual, Spot
@@ -16,6 +17,7 @@ from agent.values.fixed import Q96, WAD, mul_div_down, mul_div_trunc, rescale_do
 from agent.venues.curie.margin import PPM, Collateral, CurieMargin, Leg, frozen
 from agent.venues.curie.offer import Bounds, CurieOffer
 from agent.venues.curie.shock import ShockedAccount
+from agent.venues.manifest import Stage
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +80,7 @@ class MarketView:
         return max(-most, min(most, market - index))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class CurieState:
     """One account on Curie."""
 
@@ -94,6 +96,11 @@ class CurieState:
         return "curie"
 
     @property
+    def stage(self) -> Stage:
+        """Nothing new where every market is paused or closed."""
+        return Stage.OPEN if any(market.is_open for market in self.markets) else Stage.CLOSE_ONLY
+
+    @cached_property
     def quotes(self) -> tuple[Quote, ...]:
         return tuple(
             Quote(
@@ -107,12 +114,12 @@ class CurieState:
             for market in self.markets
         )
 
-    @property
+    @cached_property
     def positions(self) -> tuple[Position, ...]:
         held = tuple(_position(market) for market in self.markets if market.size_wad)
         return held + tuple(_spot(other, price) for other, price in self.collaterals if other.asset)
 
-    @property
+    @cached_property
     def margin(self) -> CurieMargin:
         """The one account over all markets."""
         return CurieMargin(
@@ -133,7 +140,7 @@ class CurieState:
             collaterals=tuple(other for other, _ in self.collaterals),
         )
 
-    @property
+    @cached_property
     def margins(self) -> tuple[CurieMargin, ...]:
         return (self.margin,)
 
@@ -142,7 +149,7 @@ class CurieState:
         """The account with all it holds, as a function of many states."""
         return Stressed((ShockedAccount(self.margin),), ())
 
-    @property
+    @cached_property
     def offers(self) -> tuple[CurieOffer, ...]:
         return tuple(
             CurieOffer(

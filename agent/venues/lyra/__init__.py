@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import ClassVar
 
+from agent.chain.shelf import Shelf
 from agent.market.intent import Action, Order
 from agent.values.address import Address
 from agent.values.amount import Token
 from agent.values.block import Block
 from agent.values.call import Reading
+from agent.venues.ability import Ability
 from agent.venues.deployments import LyraDeployment
 from agent.venues.lyra import identity, reader, writer
 from agent.venues.lyra.state import LyraState
@@ -20,6 +23,15 @@ class Lyra:
     """One option market, as a venue."""
 
     deployment: LyraDeployment
+    shelf: Shelf = field(default_factory=Shelf, compare=False, repr=False)
+
+    ability: ClassVar[Ability] = Ability(
+        reads="options, long and short",
+        margin="per short, in quote or the asset",
+        flip_exact=True,
+        writes=("closes", "collateral"),
+        bytecode="npm: @lyrafinance/protocol 0.1.3-alpha",
+    )
 
     @property
     def name(self) -> str:
@@ -42,7 +54,7 @@ class Lyra:
 
     def read(self, account: Address, block: Block) -> Reading[LyraState]:
         """The account's options in two rounds. Raises ReadReverted, DecodeMismatch or ContractMismatch."""
-        return reader.read(self.deployment, account, block)
+        return reader.read(self.deployment, account, block, self.shelf)
 
     def write(self, state: LyraState, action: Action, account: Address, deadline_s: int) -> Order:
         """The action as calls and checks; Lyra knows no deadline, the batch carries it.

@@ -7,9 +7,11 @@ with all their strikes and, for every strike held, its own board and whether tha
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import cast
 
-from agent.chain.question import Question, Reply, Row, ask
+from agent.chain.question import Question, Reply, Round, Row, ask_again
+from agent.chain.shelf import Shelf
 from agent.errors import ContractMismatch
 from agent.values.address import Address, MarketId
 from agent.values.amount import Token
@@ -18,8 +20,10 @@ from agent.values.call import Reading
 from agent.venues.deployments import LyraDeployment
 from agent.venues.lyra.board import Board, Strike
 from agent.venues.lyra.fragment import ERC20, LYRA
+from agent.venues.lyra.holding import Holding
 from agent.venues.lyra.margin import CollateralTerms, OptionType, Penalty
-from agent.venues.lyra.state import Holding, LyraState, Standing, TradeTerms, assemble
+from agent.venues.lyra.state import LyraState, Standing, TradeTerms, assemble
+from agent.venues.lyra.table import Table
 
 ACTIVE = 1  # OptionToken.PositionState
 DECIMALS_NEEDED = 18  # the contracts take token amounts as wads
@@ -27,45 +31,66 @@ DECIMALS_NEEDED = 18  # the contracts take token amounts as wads
 Replies = Mapping[str, Reply]
 
 
-def read(lyra: LyraDeployment, account: Address, block: Block) -> Reading[LyraState]:
-    """The account's options at ``block``. Raises ReadReverted, DecodeMismatch or ContractMismatch."""
-    market, adapter = Address(lyra.option_market), Address(lyra.synthetix_adapter)
-    first = yield from ask(
-        {
-            "held": Question(Address(lyra.option_token), LYRA["getOwnerPositions"], (account,)),
-            "spot": Question(adapter, LYRA["getSpotPriceForMarket"], (market,)),
-            "all paused": Question(adapter, LYRA["isGlobalPaused"]),
-            "market paused": Question(adapter, LYRA["isMarketPaused"], (market,)),
-            "base key": Question(adapter, LYRA["baseKey"], (market,)),
-            "minimum": Question(Address(lyra.greek_cache), LYRA["getMinCollatParams"]),
-            "penalty": Question(Address(lyra.option_token), LYRA["getPartialCollatParams"]),
-            "greek cache": Question(Address(lyra.greek_cache), LYRA["getGreekCacheParams"]),
-            "market": Question(market, LYRA["getOptionMarketParams"]),
-            "live boards": Question(market, LYRA["getLiveBoards"]),
-            "limits": Question(Address(lyra.pricer), LYRA["getTradeLimitParams"]),
-            "pricing": Question(Address(lyra.pricer), LYRA["getPricingParams"]),
-            "quote allowance": Question(Address(lyra.quote_token), ERC20["allowance"], (account, market)),
-            "base allowance": Question(Address(lyra.base_token), ERC20["allowance"], (account, market)),
-            **token_questions(lyra),
-        }
-    )
+def read(lyra: LyraDeployment, account: Address, block: Block, shelf: Shelf) -> Reading[LyraState]:
+    """The account's options at ``block``. Raises ReadReverted, DecodeMismatch or ContractMismatch.
+
+    Most answers are those of the block before: what was made of them is on the ``shelf``.
+    """
+    first = yield from ask_again(shelf.get("first", account, lambda: Round(_first(lyra, account))))
     is_paused = any(first[name].integer for name in ("all paused", "market paused"))
+    lists = (account, *first.data(("held", "live boards", "base key")), is_paused)
+    asked = shelf.get("second", lists, lambda: Round(_second(lyra, first, is_paused=is_paused)))
+    second = yield from ask_again(asked)
+    spot = second["spot"] if is_paused else first["spot"]
+    lasting = [name for name in first if name not in ("held", "spot", "live boards")]
+    terms = (account, *first.data(lasting), is_paused)
+    standing = shelf.get("standing", terms, lambda: _standing(lyra, first, is_paused=is_paused))
+    told = (*lists, second.data(name for name in second if name != "spot"))
+    table, boards = shelf.get("book", told, lambda: _book(first, second))
+    return assemble(replace(standing, at_s=block.timestamp_s, spot_wad=spot.integer), table, boards)
+
+
+def _first(lyra: LyraDeployment, account: Address) -> dict[str, Question]:
+    market, adapter = Address(lyra.option_market), Address(lyra.synthetix_adapter)
+    return {
+        "held": Question(Address(lyra.option_token), LYRA["getOwnerPositions"], (account,)),
+        "spot": Question(adapter, LYRA["getSpotPriceForMarket"], (market,)),
+        "all paused": Question(adapter, LYRA["isGlobalPaused"]),
+        "market paused": Question(adapter, LYRA["isMarketPaused"], (market,)),
+        "base key": Question(adapter, LYRA["baseKey"], (market,)),
+        "minimum": Question(Address(lyra.greek_cache), LYRA["getMinCollatParams"]),
+        "penalty": Question(Address(lyra.option_token), LYRA["getPartialCollatParams"]),
+        "greek cache": Question(Address(lyra.greek_cache), LYRA["getGreekCacheParams"]),
+        "market": Question(market, LYRA["getOptionMarketParams"]),
+        "live boards": Question(market, LYRA["getLiveBoards"]),
+        "limits": Question(Address(lyra.pricer), LYRA["getTradeLimitParams"]),
+        "pricing": Question(Address(lyra.pricer), LYRA["getPricingParams"]),
+        "quote allowance": Question(Address(lyra.quote_token), ERC20["allowance"], (account, market)),
+        "base allowance": Question(Address(lyra.base_token), ERC20["allowance"], (account, market)),
+        **token_questions(lyra),
+    }
+
+
+def _second(lyra: LyraDeployment, first: Replies, *, is_paused: bool) -> dict[str, Question]:
+    market, adapter = Address(lyra.option_market), Address(lyra.synthetix_adapter)
     strikes = sorted({row[1] for row in first["held"].rows})
     more = {f"board of {n}": Question(market, LYRA["getStrikeAndBoard"], (n,)) for n in strikes}
     more |= {f"settlement of {n}": Question(market, LYRA["getSettlementParameters"], (n,)) for n in strikes}
     if is_paused:  # the market's own price function refuses then; the oracle's does not
         more["spot"] = Question(adapter, LYRA["getSpotPrice"], (first["base key"].outputs[0],))
     live = cast(tuple[int, ...], first["live boards"].outputs[0])
-    more |= {f"strikes of {n}": Question(market, LYRA["getBoardAndStrikeDetails"], (n,)) for n in live}
-    second: Replies = (yield from ask(more)) if more else {}
-    return assemble(
-        _standing(lyra, block, {**first, **second}, is_paused=is_paused),
-        tuple(
-            _holding(first["held"], row, second[f"board of {row[1]}"], second[f"settlement of {row[1]}"])
-            for row in first["held"].rows
-        ),
-        tuple(_board(second[f"strikes of {n}"]) for n in live),
+    return more | {f"strikes of {n}": Question(market, LYRA["getBoardAndStrikeDetails"], (n,)) for n in live}
+
+
+def _book(first: Replies, second: Replies) -> tuple[Table, tuple[Board, ...]]:
+    """What is held, and the boards."""
+    held = first["held"]
+    holdings = tuple(
+        _holding(held, row, second[f"board of {row[1]}"], second[f"settlement of {row[1]}"])
+        for row in held.rows
     )
+    live = cast(tuple[int, ...], first["live boards"].outputs[0])
+    return Table(holdings), tuple(_board(second[f"strikes of {n}"]) for n in live)
 
 
 def token_questions(lyra: LyraDeployment) -> dict[str, Question]:
@@ -99,13 +124,14 @@ def _token(address: str, symbol: Reply, decimals: Reply) -> Token:
     return Token(Address(address), str(symbol.outputs[0]), decimals.integer)
 
 
-def _standing(lyra: LyraDeployment, block: Block, replies: Replies, *, is_paused: bool) -> Standing:
+def _standing(lyra: LyraDeployment, replies: Replies, *, is_paused: bool) -> Standing:
+    """All but the time and the price, which the caller puts in."""
     quote_token, base_token = decode_tokens(lyra, replies)
     return Standing(
         market=MarketId(f"lyra:{lyra.option_market}"),
         asset=lyra.asset,
-        at_s=block.timestamp_s,
-        spot_wad=replies["spot"].integer,
+        at_s=0,
+        spot_wad=0,
         is_paused=is_paused,
         collateral_terms=_collateral_terms(
             replies["minimum"].row, replies["greek cache"].row, replies["market"].row

@@ -2,56 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
 
 from agent.errors import VenueUnknown
 from agent.market.instrument import Option, OptionKind, Spot
-from agent.market.margin import MarginAccount
+from agent.market.margin import CollateralKind, MarginAccount
 from agent.market.offer import Offer
 from agent.market.position import Greeks, Position
 from agent.market.scenario import Claim, Stressed
 from agent.market.snapshot import Quote
 from agent.market.vol import VolQuote
 from agent.pricing import black
-from agent.values.address import MarketId
+from agent.pricing.lean import Lean
+from agent.risk.calm import is_calm
+from agent.values.address import Address, MarketId
 from agent.values.amount import Token
 from agent.values.fixed import WAD, mul_down, mul_up, to_float
 from agent.venues.lyra.board import Board
+from agent.venues.lyra.holding import Holding
 from agent.venues.lyra.margin import CollateralTerms, OptionType, Penalty, ShortOption
 from agent.venues.lyra.premium import curve, premiums
 from agent.venues.lyra.shock import ExpiredOption, LongOption, Premium, ShockedShort
+from agent.venues.lyra.table import Floats, Table
+from agent.venues.manifest import Stage
 
-
-@dataclass(frozen=True, slots=True)
-class Holding:
-    """One option position with its strike and board. ``settled_at_wad`` is 0 until the board settles, then
-    the price it settled at; ``base_taken_wad`` what a base-collateralised call then owes per unit, in base.
-    """
-
-    position_id: int
-    option_type: OptionType
-    amount_wad: int
-    collateral_wad: int
-    strike_id: int
-    strike_wad: int
-    skew_wad: int
-    expiry_s: int
-    base_iv_wad: int
-    settled_at_wad: int = 0
-    base_taken_wad: int = 0
-
-    @property
-    def key(self) -> str:
-        return f"lyra:{self.position_id}"
-
-    @property
-    def vol_wad(self) -> int:
-        """The volatility the market trades the strike at."""
-        return mul_down(self.base_iv_wad, self.skew_wad)
-
-    def is_live(self, at_s: int) -> bool:
-        """It can be traded, topped up and liquidated."""
-        return at_s < self.expiry_s and self.settled_at_wad == 0
+MOST_DOUBTED = 8  # accounts near what is asked for: beyond so many the usual way is as fast
+FARTHEST = 0.9  # of the price
+_VALUED = ("delta", "gamma", "vega", "theta", "rho", "vanna", "volga")
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,20 +76,105 @@ class Standing:
         return self.base_token if option_type is OptionType.SHORT_CALL_BASE else self.quote_token
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class LyraState:
-    """One account's options. Options are not traded for delta, so there are no offers."""
+    """One account's options. Options are not traded for delta, so there are no offers.
+
+    Positions and margin accounts are made when somebody asks for them: a decision that needs neither is made
+    on the columns of ``table``.
+    """
 
     standing: Standing
-    holdings: tuple[Holding, ...]
-    positions: tuple[Position, ...]
-    margins: tuple[MarginAccount, ...]
+    table: Table
     boards: tuple[Board, ...] = ()
     offers: tuple[Offer, ...] = field(default=())
 
     @property
     def venue(self) -> str:
         return "lyra"
+
+    @property
+    def stage(self) -> Stage:
+        """Nothing new while the market is paused."""
+        return Stage.OPEN if not self.standing.is_paused else Stage.CLOSE_ONLY
+
+    @property
+    def holdings(self) -> tuple[Holding, ...]:
+        return self.table.holdings
+
+    @cached_property
+    def positions(self) -> tuple[Position, ...]:
+        pairs = zip(self.holdings, self._greeks, strict=True)
+        return tuple(position for held, own in pairs for position in _positions(self.standing, held, own))
+
+    @cached_property
+    def margins(self) -> tuple[MarginAccount, ...]:
+        """The shorts that can still be liquidated."""
+        at_s = self.standing.at_s
+        live = (h for h in self.holdings if h.option_type.is_short and h.is_live(at_s))
+        return tuple(_margin(self.standing, held) for held in live)
+
+    def _column(self, greek: str) -> Floats:
+        """Delta, gamma or vega of each position, its size in."""
+        if self.standing.spot_wad <= 0:
+            found: Floats = self._valued[_VALUED.index(greek)]
+            return found
+        values: Floats = getattr(self._lean, greek)
+        return values * self.table.live_sizes
+
+    @cached_property
+    def _lean(self) -> Lean:
+        market = self.standing
+        rate = market.collateral_terms.rate_wad / WAD
+        return self.table.lean(to_float(market.spot_wad), market.at_s, rate)
+
+    @property
+    def _valued(self) -> Floats:
+        """All Greeks of each position by the full formula, its size in; one row for each Greek."""
+        market, table = self.standing, self.table
+        rate, spot = market.collateral_terms.rate_wad / WAD, to_float(market.spot_wad)
+        seconds = np.maximum(table.expiries - market.at_s, 0.0)
+        found = np.zeros((7, len(table.holdings)))
+        for kind, sign in ((OptionKind.CALL, 1.0), (OptionKind.PUT, -1.0)):
+            rows = np.flatnonzero((table.signs == sign) & (table.unsettled > 0))
+            if len(rows):
+                terms = (table.strikes[rows], seconds[rows], table.vols[rows])
+                one = black.value(kind, spot, *terms, rate)
+                found[:, rows] = [getattr(one, name) * table.sizes[rows] for name in _VALUED]
+        return found
+
+    @property
+    def _greeks(self) -> list[Greeks]:
+        columns = (*map(self._column, _VALUED[:3]), *self._valued[3:])
+        return [Greeks(*row) for row in zip(*(column.tolist() for column in columns), strict=True)]
+
+    def exposures(self, greek: str) -> Mapping[str, Sequence[float]]:
+        """As `Massed` says."""
+        if not self.holdings:
+            return {}
+        found = self._column(greek).tolist()
+        return {self.standing.asset: [*found, *self.table.posted] if greek == "delta" else found}
+
+    @property
+    def postings(self) -> Sequence[tuple[CollateralKind, str, Address]]:
+        """As `Massed` says."""
+        market = self.standing
+        types = [one for one, expiry_s in self.table.last_expiries.items() if market.at_s < expiry_s]
+        return [(t.collateral_kind, market.asset, market.collateral_token(t).address) for t in types]
+
+    def is_calm(self, distance: float, within_s: float) -> bool:
+        """As `Massed` says: what the columns leave in doubt is asked of the exact model."""
+        market = self.standing
+        if not 0 <= distance < FARTHEST or market.spot_wad <= 0:
+            return False
+        terms, spot = market.collateral_terms, to_float(market.spot_wad)
+        if self.table.is_certain(terms, spot, market.at_s, distance, within_s):
+            return True
+        rows = self.table.suspects(terms, spot, market.at_s, distance, within_s)
+        doubted = [held for row in rows if (held := self.holdings[row]).is_live(market.at_s)]
+        if len(doubted) > MOST_DOUBTED:
+            return False
+        return all(is_calm(_margin(market, held), distance, within_s) for held in doubted)
 
     @property
     def quotes(self) -> tuple[Quote, ...]:
@@ -141,16 +207,9 @@ class LyraState:
         raise VenueUnknown(name=key, known=", ".join(holding.key for holding in self.holdings))
 
 
-def assemble(standing: Standing, holdings: tuple[Holding, ...], boards: tuple[Board, ...] = ()) -> LyraState:
+def assemble(standing: Standing, table: Table, boards: tuple[Board, ...] = ()) -> LyraState:
     """The state from what was read. Pure."""
-    live = [h for h in holdings if h.option_type.is_short and h.is_live(standing.at_s)]
-    return LyraState(
-        standing=standing,
-        holdings=holdings,
-        positions=tuple(position for h in holdings for position in _positions(standing, h)),
-        margins=tuple(_margin(standing, h) for h in live),
-        boards=boards,
-    )
+    return LyraState(standing, table, boards)
 
 
 def assemble_stressed(
@@ -204,24 +263,22 @@ def _margin(market: Standing, holding: Holding) -> ShortOption:
     )
 
 
-def _positions(market: Standing, holding: Holding) -> tuple[Position, ...]:
+def _positions(market: Standing, holding: Holding, greeks: Greeks) -> tuple[Position, ...]:
     """The option, and the asset that collateralises it if it does.
 
     A live short's collateral stands in its margin account, so it adds nothing to ``value_wad`` here; once
     the option has expired there is no such account, and its collateral counts as value of the positions.
     """
     sign = -1 if holding.option_type.is_short else 1
-    mark_wad, iv, unit = _mark(market, holding)
+    mark_wad, iv = _mark(market, holding)
     value_wad = sign * (mul_up if sign < 0 else mul_down)(holding.amount_wad, mark_wad)
     is_live = holding.is_live(market.at_s)
     is_base = holding.option_type is OptionType.SHORT_CALL_BASE
-    posted_wad = holding.collateral_wad
+    posted_wad = holding.posted_wad
     if holding.settled_at_wad and is_base:
-        posted_wad = max(0, posted_wad - mul_up(holding.amount_wad, holding.base_taken_wad))
         value_wad = 0  # what it owes has been taken off the asset below
     elif sign < 0 and not is_live and not is_base:
         value_wad = max(0, posted_wad + value_wad)
-    size = sign * to_float(holding.amount_wad)
     option = Position(
         venue="lyra",
         key=holding.key,
@@ -230,7 +287,7 @@ def _positions(market: Standing, holding: Holding) -> tuple[Position, ...]:
         ),
         size_wad=sign * holding.amount_wad,
         value_wad=value_wad,
-        greeks=unit.scaled(size),
+        greeks=greeks,
         mark_wad=mark_wad,
         iv=iv,
     )
@@ -248,23 +305,13 @@ def _positions(market: Standing, holding: Holding) -> tuple[Position, ...]:
     return (option, asset)
 
 
-def _mark(market: Standing, holding: Holding) -> tuple[int, float | None, Greeks]:
-    """The market's premium per unit, the volatility it is at, and the Greeks of one unit long."""
+def _mark(market: Standing, holding: Holding) -> tuple[int, float | None]:
+    """The market's premium per unit and the volatility it is at."""
     is_put = holding.option_type.kind is OptionKind.PUT
     if holding.settled_at_wad:
         owed_wad = holding.settled_at_wad - holding.strike_wad
-        return max(0, -owed_wad if is_put else owed_wad), None, Greeks()
+        return max(0, -owed_wad if is_put else owed_wad), None
     time_s = max(0, holding.expiry_s - market.at_s)
-    rate_wad = market.collateral_terms.rate_wad
-    option = curve(holding.strike_wad, time_s, holding.vol_wad, rate_wad)
+    option = curve(holding.strike_wad, time_s, holding.vol_wad, market.collateral_terms.rate_wad)
     call_wad, put_wad = premiums(option, market.spot_wad)
-    iv = to_float(holding.vol_wad)
-    _, unit = black.greeks(
-        holding.option_type.kind,
-        to_float(market.spot_wad),
-        to_float(holding.strike_wad),
-        float(time_s),
-        iv,
-        rate_wad / WAD,
-    )
-    return put_wad if is_put else call_wad, iv, unit
+    return put_wad if is_put else call_wad, to_float(holding.vol_wad)

@@ -18,8 +18,9 @@ from agent.values.check import INT256_MAX, Check, Term
 from agent.values.fixed import WAD, decimal, mul_down, ratio_down
 from agent.venues.deployments import LyraDeployment
 from agent.venues.lyra.fragment import ERC20, LYRA
+from agent.venues.lyra.holding import Holding
 from agent.venues.lyra.premium import call_delta, curve
-from agent.venues.lyra.state import Holding, LyraState
+from agent.venues.lyra.state import LyraState
 
 _ACTIVE, _CLOSED = 1, 2  # OptionToken.PositionState
 _AMOUNT_WORD, _COLLATERAL_WORD = 3, 4  # of OptionToken.getOptionPosition

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from agent.market.intent import Action, Order
 from agent.values.address import Address
 from agent.values.amount import Token
 from agent.values.block import Block
 from agent.values.call import Reading
+from agent.venues.ability import Ability
 from agent.venues.deployments import SynthetixDeployment
 from agent.venues.synthetix import identity, reader, writer
 from agent.venues.synthetix.state import SynthetixState
@@ -20,6 +22,14 @@ class Synthetix:
     """One deployment, as a venue."""
 
     deployment: SynthetixDeployment
+
+    ability: ClassVar[Ability] = Ability(
+        reads="perpetuals, synths as collateral, debt",
+        margin="cross-market, with funding, interest and rewards",
+        flip_exact=True,
+        writes=("orders", "collateral", "closes"),
+        bytecode="compiled: @synthetixio/perps-market 3.13.0",
+    )
 
     @property
     def name(self) -> str:

@@ -13,6 +13,7 @@ from agent.market.snapshot import Quote
 from agent.values.address import MarketId
 from agent.values.amount import Token
 from agent.values.fixed import WAD, mul_div_trunc, to_float
+from agent.venues.manifest import Stage
 from agent.venues.synthetix.margin import SynthetixMargin
 from agent.venues.synthetix.market import Fees, Funding, Leg, MarginTerms
 from agent.venues.synthetix.offer import SynthetixOffer
@@ -73,6 +74,11 @@ class SynthetixState:
     @property
     def venue(self) -> str:
         return "synthetix"
+
+    @property
+    def stage(self) -> Stage:
+        """Nothing new where no market may have open interest: how the protocol winds one down."""
+        return Stage.OPEN if any(market.max_size_wad for market in self.markets) else Stage.CLOSE_ONLY
 
     @property
     def quotes(self) -> tuple[Quote, ...]:

@@ -97,9 +97,23 @@ class UniswapOffer:
         missing_wad = mul_up(self._asset_wad(trade.unfilled), self.price_wad)
         return trade.paid + 2 * rescale_up(missing_wad, 18, self.terms.quote_token.decimals)
 
+    @property
+    def is_convex(self) -> bool:
+        """The price moves away from a trade along the pool's curve, through whatever liquidity there is."""
+        return True
+
     def cost_wad(self, size_wad: int) -> int:
         if size_wad == 0:
             return 0
+        if size_wad not in self._costs:
+            self._costs[size_wad] = self._cost_wad(size_wad)
+        return self._costs[size_wad]
+
+    @cached_property
+    def _costs(self) -> dict[int, int]:
+        return {}
+
+    def _cost_wad(self, size_wad: int) -> int:
         return max(0, self.cash_need_wad(size_wad) - mul_down(size_wad, self.price_wad))
 
     def cash_need_wad(self, size_wad: int) -> int:

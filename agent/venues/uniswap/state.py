@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from agent.errors import VenueUnknown
 from agent.market.instrument import LiquidityRange
@@ -18,7 +19,7 @@ from agent.venues.uniswap.offer import Terms, UniswapOffer
 from agent.venues.uniswap.shock import ShockedRange
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class PoolView:
     """One pool, with what the router may take of the account's tokens."""
 
@@ -27,12 +28,12 @@ class PoolView:
     asset_allowance_raw: int
     quote_allowance_raw: int
 
-    @property
+    @cached_property
     def price_wad(self) -> int:
         """Quote per asset."""
         return self.terms.price_wad(self.pool.sqrt_x96)
 
-    @property
+    @cached_property
     def offer(self) -> UniswapOffer:
         """Trading here now."""
         return UniswapOffer(self.terms, self.pool)
@@ -106,7 +107,7 @@ class Holding:
         return gamma(self.range.liquidity / 10**unit, to_float(self.view.price_wad))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class UniswapState:
     """The configured pools and the account's liquidity in them."""
 
@@ -117,7 +118,7 @@ class UniswapState:
     def venue(self) -> str:
         return "uniswap"
 
-    @property
+    @cached_property
     def quotes(self) -> tuple[Quote, ...]:
         """Uniswap asks no oracle: the pool's own price stands for both."""
         return tuple(
@@ -125,7 +126,7 @@ class UniswapState:
             for view in self.pools
         )
 
-    @property
+    @cached_property
     def positions(self) -> tuple[Position, ...]:
         return tuple(holding.position for holding in self.holdings)
 
@@ -139,7 +140,7 @@ class UniswapState:
         """The liquidity as a function of many states."""
         return Stressed((), tuple(holding.shocked for holding in self.holdings))
 
-    @property
+    @cached_property
     def offers(self) -> tuple[UniswapOffer, ...]:
         return tuple(view.offer for view in self.pools)
 

@@ -11,6 +11,7 @@ import QuantLib as ql
 
 from agent.market.instrument import OptionKind
 from agent.pricing import black
+from agent.pricing.term import BLOCK
 from agent.pricing.wing import wing
 from agent.values.fixed import DAY_S, YEAR_S
 from tests.unit.pricing.reference import NAMES, Case, cases, exact
@@ -116,11 +117,11 @@ def test_vanna_and_volga_are_quantlibs_slopes_of_delta_and_vega() -> None:
 
 def test_blocks_and_broadcasting_change_nothing() -> None:
     """More than one block, a shape with holes in memory, and single options: bit for bit the same."""
-    spots = np.geomspace(500, 8000, 3 * black.BLOCK + 17)[::2]
+    spots = np.geomspace(500, 8000, 3 * BLOCK + 17)[::2]
     vols = np.array([[0.2], [1.1]])
     grid = black.value(CALL, spots, 2000, 30 * DAY_S, vols, 0.05, 0.01)
     assert grid.price.shape == (2, spots.size)
-    for row, column in ((0, 0), (1, black.BLOCK), (0, spots.size - 1), (1, spots.size // 2)):
+    for row, column in ((0, 0), (1, BLOCK), (0, spots.size - 1), (1, spots.size // 2)):
         one = black.value(CALL, spots[column], 2000, 30 * DAY_S, vols[row, 0], 0.05, 0.01)
         for name in NAMES:
             assert float(getattr(one, name)) == getattr(grid, name)[row, column]
