@@ -13,6 +13,7 @@ from agent.chain.packing import WORD, Template
 from agent.chain.rpc import Rpc
 from agent.chain.sheet import Sheet
 from agent.chain.table import Table
+from agent.chain.tabulation import Tabulation
 from agent.chain.wire import Part, RpcCall
 from agent.values.address import Address
 from agent.values.block import Block
@@ -77,7 +78,7 @@ def read_table(rpc: Rpc, block: Block, columns: Sequence[Column], subjects: Sequ
     cell only. A lens asks the getters, so ``msg.sender`` is not address zero to them. Raises ReadUnpinned
     and what `Rpc` raises; TypeError and ValueError for columns and subjects that cannot be asked.
     """
-    return rpc.carry(_sheet(block, columns, subjects))
+    return rpc.carry(Tabulation(_sheet(block, columns, subjects)))
 
 
 def requests_of(

@@ -10,9 +10,10 @@ from agent.errors import ReadUnpinned, RpcRejected, RpcTimeout
 from agent.values.address import Address
 from agent.values.log import Filter, Log
 
-SPAN = 10_000  # blocks asked for at first; what most providers still answer
+SPAN = 64  # blocks asked for at first: how much they tell is not known
 MOST = 2_000_000
-FEW = 2_000  # events; while an answer has fewer, the next question is wider
+AIMED = 5_000  # events of one answer: few enough to be held, many enough to be worth the asking
+GROWTH = 4  # at most, from one question to the next
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,8 @@ def harvest(rpc: Rpc, wanted: Filter, first: int, last: int, span: int = SPAN) -
             continue
         yield Sheaf(first, end, tuple(logs))
         first = end + 1
-        wide = min(most, wide * 2) if len(logs) < FEW else wide
+        fitting = wide * AIMED // max(1, len(logs))
+        wide = min(most, max(fitting, wide // GROWTH, 1), wide * GROWTH)
 
 
 def birth(rpc: Rpc, address: Address, newest: int) -> int:

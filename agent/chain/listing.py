@@ -52,7 +52,6 @@ class _Run:
         self._alone = [index for index, call in enumerate(self._calls) if self._is_alone(call)]
         alone = set(self._alone)
         self._open = [index for index in range(len(self._calls)) if index not in alone]
-        self._is_late = False
 
     def answers(self) -> list[Answer]:
         """All of them, or an error."""
@@ -80,12 +79,10 @@ class _Run:
         taken = self._taken(means)
         try:
             packed, beside = self._asked(means, taken)
-        except RpcTimeout:
-            self._part.manner.calls.shrink(len(taken))
-            if self._is_late or len(taken) <= SMALL:
-                raise
-            self._is_late = True
-            return
+        except RpcTimeout:  # whoever waits for it cannot wait twice: less is asked the next time
+            if len(taken) > SMALL:
+                self._part.manner.calls.shrink(len(taken))
+            raise
         self._keep(self._alone[: len(beside)], beside)
         self._alone = self._alone[len(beside) :]
         found = b"" if packed is None else probe.answer_bytes(packed, self._block)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from agent.chain.rpc import read_call
+from agent.chain.rpc import read_call, revert
 from agent.chain.wire import Part, Request, RpcCall, RpcResult
 from agent.errors import RpcRejected, RpcTimeout
 from agent.values.block import Block
@@ -28,25 +28,30 @@ def ask_batch(
     """
     ceiling = part.manner.batch
     results: list[RpcResult] = []
-    is_late = is_answered = False
+    is_late, refused = False, 0
     while len(results) < len(calls):
         size = ceiling.now if most is None else min(ceiling.now, most)
         piece = tuple(calls[len(results) : len(results) + size])
         try:
-            results += part.ask(Request(piece, is_batch=len(piece) > 1), timeout_s)
+            found = part.ask(Request(piece, is_batch=len(piece) > 1), timeout_s)
         except RpcRejected as error:
             if len(piece) > 1:
                 ceiling.shrink(len(piece))
-            else:
-                results.append(RpcResult(error=error))
-                if len(results) >= ENOUGH and not is_answered:
-                    raise
+                continue
+            found = [RpcResult(error=error)]
         except RpcTimeout:
             ceiling.shrink(len(piece))
             if is_late or len(piece) <= SMALL:
                 raise
             is_late = True
+            continue
+        results += found
+        ceiling.grow(len(piece))
+        refusal = found[0].error
+        if len(piece) > 1 or refusal is None or revert(refusal) is not None:
+            refused = -len(calls)  # it does answer
         else:
-            is_answered = True
-            ceiling.grow(len(piece))
+            refused += 1
+            if refused >= ENOUGH:
+                raise refusal
     return results

@@ -217,7 +217,7 @@ def scan(
     ws: Annotated[str | None, typer.Option(help="ws(s) endpoint for new heads")] = None,
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="how many of the nearest")] = 20,
     below: Annotated[
-        float | None, typer.Option("--below", "--min-distance", min=0, help="only those nearer (0.1 is 10 %)")
+        float | None, typer.Option("--below", min=0, help="only those nearer (0.1 is 10 %)")
     ] = None,
     once: Annotated[bool, typer.Option("--once", help="print once and stop")] = False,
     csv: Annotated[Path | None, typer.Option(help="also write all of them here", show_default=False)] = None,

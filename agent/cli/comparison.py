@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import cast
 
+from eth_utils.crypto import keccak
+
 from agent.dashboard.series import HedgeMark, LiquidationMark, Sample, Series
 from agent.proof.record import Entry
 from agent.runtime.docket import ASKED, TOLD
@@ -116,16 +118,20 @@ def run_of(name: str, net: Localnet, samples: Sequence[Sample]) -> Run:
 
 def requests_of(entries: Sequence[Entry], asked: int) -> Json:
     """What keepers were asked for and what they did, from the record; ``asked`` is the chain's own count.
+    ``entries`` of kinds ASKED, TOLD, "transaction" and "refused".
 
     Of all that was told, each request is counted under its last phase; ``expired`` and ``frozen`` count those
     that were so on the way.
     """
     last: dict[str, str] = {}
     seen: dict[str, set[str]] = {}
-    worst = 0
+    worst = asked_for = 0
     for entry in entries:
         if entry.kind == ASKED:
-            worst = max(worst, int(str(entry.payload["naked_usd_s"])))
+            asked_for = int(str(entry.payload["naked_usd_s"]))
+        elif entry.kind in ("transaction", "refused"):  # what was refused was never open
+            worst = max(worst, asked_for) if entry.kind == "transaction" else worst
+            asked_for = 0
         elif entry.kind == TOLD:
             key = str(entry.payload["key"])
             last[key] = "gone" if entry.payload["gone"] else str(entry.payload["phase"])
@@ -142,10 +148,16 @@ def requests_of(entries: Sequence[Entry], asked: int) -> Json:
 
 
 def requests_born(net: Localnet, from_block: int) -> int:
-    """How many orders the book has left at GMX since, as its own events tell."""
-    born = net.gmx.events.logs("EventLog2", from_block)
-    account = bytes(12) + bytes.fromhex(net.book.account[2:])
-    return sum(1 for event in born if event["eventName"] == "OrderCreated" and event["topic2"] == account)
+    """How many orders the book has left at GMX since, as the protocol's own events tell."""
+    events = net.gmx.events
+    account = "0x" + net.book.account[2:].lower().rjust(64, "0")
+    born = "0x" + keccak(text="OrderCreated").hex()
+    query = {
+        "address": events.address,
+        "topics": [events.abi.events["EventLog2"].topic, born, None, account],
+        "fromBlock": hex(from_block),
+    }
+    return len(cast(list[Json], net.node.request("eth_getLogs", query)))
 
 
 def summary(seed: int, with_agent: Run, without_agent: Run, waited: Json) -> Json:

@@ -236,7 +236,8 @@ def _waited(config: Config, born: int) -> dict[str, object]:
     """What keepers were asked for and did."""
     with assembly.record_of(config) as database:
         record, entries = Record(database), list[Entry]()
-        while page := record.entries(entries[-1].seq if entries else 0, kinds=(ASKED, TOLD)):
+        kinds = (ASKED, TOLD, "transaction", "refused")
+        while page := record.entries(entries[-1].seq if entries else 0, kinds=kinds):
             entries += page
     naked_limit = config.policy.naked_limit_usd_s
     return requests_of(entries, born) | {"naked_limit_usd_s": naked_limit}

@@ -13,8 +13,8 @@ import numpy as np
 from rich.console import Group
 from rich.text import Text
 
+from agent.cli.figure import number, percent
 from agent.cli.grid import Grid
-from agent.cli.view import number, percent
 from agent.runtime.scan import Sighting
 from agent.values.fixed import decimal
 from agent.venues.crowd import CrowdVenue
@@ -81,7 +81,8 @@ class Ranking:
             "unit": self.venue.unit,
             "accounts": len(seen.subjects),
             "at_stake": len(seen.order),
-            "liquidatable": len(seen.liquidatable),
+            "liquidatable": len(seen.due),
+            "bad_debt": len(seen.liquidatable) - len(seen.due),
             "below": None if self.below is None else seen.below(self.below),
             "unreadable": [self.venue.account(seen.subjects[row]) for row in seen.unreadable],
             "changed": seen.changed,
@@ -108,7 +109,7 @@ class Ranking:
                 number(row.size, 4),
             )
         words = f"block {seen.block.number}  {self.venue.name}  {len(seen.subjects)} accounts, "
-        words += f"{len(seen.order)} at stake, {len(seen.liquidatable)} liquidatable"
+        words += f"{len(seen.order)} at stake, {len(seen.due)} liquidatable"
         if self.below is not None:
             words += f", {seen.below(self.below)} nearer than {self.below:.0%}"
         if len(seen.unreadable):

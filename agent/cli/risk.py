@@ -7,8 +7,9 @@ from rich.text import Text
 
 from agent import assembly
 from agent.cli.command import show
+from agent.cli.figure import number, percent
 from agent.cli.grid import Grid
-from agent.cli.view import assessment_table, no_plan_text, number, percent, plan_table
+from agent.cli.view import assessment_table, no_plan_text, plan_table
 from agent.cli.volatility import Surfaces, surfaces, surfaces_grid, surfaces_json
 from agent.config import Config
 from agent.market.snapshot import Snapshot

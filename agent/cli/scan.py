@@ -89,6 +89,14 @@ def venue_of(deployment: Deployment, name: str | None) -> CrowdVenue[object]:
             return CurieCrowd(curie)
 
         makers["curie"] = make_curie
+    if (lyra := deployment.lyra) is not None:
+
+        def make_lyra() -> object:
+            from agent.venues.lyra.crowd import LyraCrowd
+
+            return LyraCrowd(lyra)
+
+        makers["lyra"] = make_lyra
     if name == "uniswap" or (name is None and not makers and deployment.uniswap is not None):
         raise ConfigInvalid(key="--venue", value="uniswap", reason=NOTHING_TO_LIQUIDATE)
     if name is None and not makers:
@@ -121,14 +129,29 @@ def _follow(watcher: Scan[object], heads: Iterator[Block], wish: Wish) -> None:
             else:
                 show(ranking.table(seen, rows))
             if wish.csv is not None:
-                write_csv(wish.csv, ranking, seen)
+                _write(wish.csv, ranking, seen)
             if page is not None:
                 page.tell(seen, wish.below)
             _complain(watcher.venue, seen)
             ranking.remember(seen)
             if time.monotonic() - written_at > KEPT_EVERY_S:
-                watcher.register.keep()
+                _keep(watcher.register)
                 written_at = time.monotonic()
+
+
+def _write(path: Path, ranking: Ranking, seen: Sighting) -> None:
+    try:
+        write_csv(path, ranking, seen)
+    except OSError as error:
+        raise ConfigInvalid(key="--csv", value=str(path), reason=str(error)) from error
+
+
+def _keep(register: Register) -> None:
+    """What cannot be kept is found again by the next start."""
+    try:
+        register.keep()
+    except OSError as error:
+        print(f"the cache {register.path} cannot be written: {error}", file=sys.stderr)
 
 
 def _complain(venue: CrowdVenue[object], seen: Sighting) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
 from rich.console import Group
 from rich.text import Text
 
+from agent.cli.figure import number, percent
 from agent.cli.grid import Grid
 from agent.market.instrument import LiquidityRange
 from agent.market.intent import AddCollateral, RemoveCollateral, Step, TakeBack, Trade
@@ -171,13 +171,3 @@ def _instrument_text(position: Position) -> str:
 
 def _brief(price: float) -> str:
     return f"{price:.0f}" if price >= 1000 else f"{price:.4g}"
-
-
-def number(value: float, digits: int = 2) -> str:
-    """With thousands apart."""
-    return f"{value:,.{digits}f}" if math.isfinite(value) else "inf"
-
-
-def percent(value: float | None) -> str:
-    """Of a share."""
-    return "-" if value is None or not math.isfinite(value) else f"{value:.2%}"

@@ -6,8 +6,8 @@ import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
+from agent.cli.figure import number
 from agent.cli.grid import Grid
-from agent.cli.view import number
 from agent.errors import Refused
 from agent.market.snapshot import Snapshot
 from agent.market.vol import VolQuote, VolSource

@@ -23,9 +23,10 @@ COMPANY = 2  # a hedge that can ride along with a rescue is due at half the trig
 class Ask:
     """One question to the planner. ``deltas_wad`` count what is on its way (``pending``) as filled,
     ``open_wad`` are those of what is held; both are to stay in the band. ``naked``: what open requests
-    leave naked, quote x seconds. ``due`` are the assets whose delta is to be traded back to zero, with
-    whether it is outside its band; ``needy`` the accounts nearer to liquidation than the guard distance, with
-    the collateral (wad) that would bring them just there; ``greeks`` the (greek, asset) out of their bands.
+    leave naked, quote x seconds. ``due`` are the assets whose delta is to be traded back to zero (or what is
+    held of it into the band), with whether it is outside its band; ``needy`` the accounts nearer to
+    liquidation than the guard distance, with the collateral (wad) that would bring them just there;
+    ``greeks`` the (greek, asset) out of their bands.
     """
 
     snapshot: Snapshot
@@ -92,8 +93,10 @@ def ask(
     if with_hedge:
         for asset, delta_wad in deltas.items():
             trigger_wad = policy.trigger_wad(asset) // (COMPANY if with_margin and needy else 1)
-            if abs(delta_wad) > max(trigger_wad, policy.min_trade_wad):
-                due[asset] = abs(delta_wad) > policy.band_wad(asset)
+            outside = max(abs(delta_wad), abs(held[asset])) > policy.band_wad(asset)
+            is_out = abs(held[asset]) > max(policy.band_wad(asset), policy.min_trade_wad)
+            if is_out or abs(delta_wad) > max(trigger_wad, policy.min_trade_wad):
+                due[asset] = outside
         for asset, greeks in assessment.by_asset.items():
             for greek, value, bands in (
                 ("gamma", greeks.gamma, policy.gamma_band),

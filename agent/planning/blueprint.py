@@ -10,7 +10,7 @@ from agent.planning.ask import Ask
 from agent.planning.item import Close, Deal, Item, Take, is_quote, token_price, touches
 from agent.planning.listing import Listing, Stage, listing
 from agent.planning.menu import NAKED, Point, close_choice, deal_choice, held, pay_choice, take_choice
-from agent.planning.pending import is_keeper
+from agent.planning.pending import UNTIL_FILLED, is_keeper
 from agent.planning.problem import Choice, Problem, Row
 from agent.planning.safety import edges
 from agent.values.address import Address
@@ -111,7 +111,7 @@ def _add_held_rows(draft: _Draft, asset: str) -> None:
     start = to_float(ask.open_wad.get(asset, 0))
     band = to_float(max(policy.band_wad(asset), policy.min_trade_wad))
     bound = max(band, abs(start))
-    draft.rows.append(Row(held(asset), start, -bound, bound, f"delta band {asset} until filled"))
+    draft.rows.append(Row(held(asset), start, -bound, bound, f"delta band {asset} {UNTIL_FILLED}"))
     if abs(start) > band:
         draft.rows.append(Row(held(asset), start, -band, band, price=BAND_PRICE * ask.spot(asset)))
 

@@ -22,7 +22,7 @@ from agent.planning.item import (
     touches,
 )
 from agent.planning.listing import Stage
-from agent.planning.pending import is_keeper
+from agent.planning.pending import UNTIL_FILLED, is_keeper
 from agent.values.address import Address
 from agent.values.fixed import from_float, mul_div_down, mul_down, mul_up, to_float
 
@@ -340,7 +340,7 @@ def _object(ask: Ask, done: Exact, stage: Stage) -> None:
             max(policy.band_wad(asset), policy.min_trade_wad),
         )
         if asset in ask.due and open_wad > bound_wad + bound_wad // 10**6 and open_wad != abs(delta_wad):
-            done.broken.append(f"delta band {asset} until filled")
+            done.broken.append(f"delta band {asset} {UNTIL_FILLED}")
 
 
 def _no_worse(ask: Ask, done: Exact, key: str) -> bool:

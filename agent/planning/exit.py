@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from agent.errors import PlanInfeasible, VenueUnknown
-from agent.market.instrument import Option
+from agent.market.instrument import LiquidityRange, Option
 from agent.market.intent import Action, Order, Reduce, Trade
 from agent.market.position import Position
 from agent.market.snapshot import Snapshot, VenueState
@@ -14,7 +14,7 @@ from agent.planning.ask import curves_of
 from agent.planning.curve import Curves
 from agent.planning.item import close_bill_wad
 from agent.planning.policy import Policy
-from agent.values.fixed import decimal, mul_up
+from agent.values.fixed import BPS, WAD, decimal, mul_up
 
 Writer = Callable[[Action], Order]
 
@@ -91,6 +91,9 @@ def _close(state: VenueState, position: Position, policy: Policy, curves: Curves
         bill_wad = close_bill_wad(position, size_wad, policy)
         action = Reduce(position.venue, position.key, size_wad, bill_wad)
         return [Step(position.key, action, bill_wad - mul_up(size_wad, position.mark_wad))]
+    if isinstance(position.instrument, LiquidityRange):  # comes out at the pool's price
+        slack_wad = mul_up(position.value_wad, policy.urgent_slippage_bps * WAD // BPS)
+        return [Step(position.key, Reduce(position.venue, position.key, size_wad, slack_wad), 0)]
     for offer in state.offers:
         if offer.market != position.instrument.market or offer.cash_token is not None:
             continue

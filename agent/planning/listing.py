@@ -106,8 +106,10 @@ def _list_deals(listing: Listing) -> None:
         reach_wad = loose.get(asset, 0) + sum(b.cap_wad for b in backs.get(asset, ()) if b.offer != offer)
         signs: list[int] = []
         if asset in ask.due:
-            reach_wad += abs(delta_wad)
-            signs = [-1 if delta_wad > 0 else 1]
+            open_wad = ask.open_wad.get(asset, 0)
+            reach_wad += max(abs(delta_wad), abs(open_wad))
+            sides = [delta_wad, open_wad if abs(open_wad) > ask.policy.band_wad(asset) else 0]
+            signs = list(dict.fromkeys(-1 if side > 0 else 1 for side in sides if side))
         if loose.get(asset, 0) > 0 or (asset in backs and asset not in ask.due):
             signs = [1, -1]
         for sign in signs if reach_wad > 0 else ():

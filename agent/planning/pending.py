@@ -62,6 +62,7 @@ class Pending:
 
 
 NOTHING = Pending()
+UNTIL_FILLED = "until filled"  # in the name of a band that is broken as long as keepers have not acted
 
 
 def is_keeper(offer: Offer) -> TypeGuard[KeeperOffer]:

@@ -28,6 +28,7 @@ from agent.planning.greedy import decide
 from agent.planning.optimum import Trouble
 from agent.planning.pending import (
     NOTHING,
+    UNTIL_FILLED,
     Exposure,
     Pending,
     exposures,
@@ -40,7 +41,7 @@ from agent.planning.policy import Policy
 from agent.planning.stake import NO_MOVES, Moves, Stake, band_bps, stake
 from agent.planning.swift import swift
 from agent.risk.assessment import Assessment
-from agent.values.address import Address, IntentId
+from agent.values.address import Address, IntentId, MarketId
 from agent.values.call import Call
 from agent.values.check import Check, Term
 from agent.values.fixed import mul_up, rescale_down
@@ -115,14 +116,16 @@ def plan(
 ) -> tuple[Plan, ...]:
     """The plans to try, best first; empty when every limit holds.
 
-    The first does everything that is due. The others are its parts (collateral alone, hedge alone), for
-    the case that a venue refuses one leg: a rescue is never lost because a hedge cannot trade, nor the
-    other way round. All carry the same intent id, so at most one of them can ever happen.
+    The first does everything that is due. The others are the same without asking any keeper, and its parts
+    (collateral alone, hedge alone), for the case that a venue refuses one leg: a rescue is never lost because
+    a hedge cannot trade, nor the other way round. All carry the same intent id, so at most one of them can
+    ever happen.
     ``carry`` is what holding is expected to cost (`CarryTrail`), the present funding without it. ``clock``
     bounds the search by ``policy.solver_ms``; without one only each of its steps is bounded.
     ``pending`` is what was asked of keepers before. A plan that trades takes back what is to be taken back in
     the same transaction: if a keeper fills it first, nothing of the plan happens.
-    Raises PlanInfeasible when a limit is broken and nothing at all can be done about it.
+    Raises PlanInfeasible when a limit is broken and nothing at all can be done about it, unless it is only
+    waited for a keeper.
     """
     curves = curves_of(policy, carry)
     quick = swift(snapshot, assessment, policy, curves, moves, pending)
@@ -147,14 +150,16 @@ def search(
     watch = Watch(policy.solver_ms / 1000, clock)
     needy = needy_accounts(snapshot, policy, curves, pending)
 
-    def draft(*, with_hedge: bool, with_margin: bool) -> tuple[_Draft, Decision, Found | Trouble]:
+    def draft(
+        *, with_hedge: bool, with_margin: bool, is_firm: bool = False
+    ) -> tuple[_Draft, Decision, Found | Trouble]:
         question = ask(
             snapshot,
             assessment,
             policy,
             curves,
             needy,
-            pending,
+            replace(pending, resting=_late_markets(snapshot)) if is_firm else pending,
             with_hedge=with_hedge,
             with_margin=with_margin,
         )
@@ -163,6 +168,10 @@ def search(
     whole, made, found = draft(with_hedge=True, with_margin=True)
     whole = replace(whole, taken=pending.taken)
     drafts = [whole] if whole.actions or whole.taken else []
+    if _asks(whole, snapshot):
+        firm = draft(with_hedge=True, with_margin=True, is_firm=True)[0]
+        if firm.actions and firm.actions != whole.actions:
+            drafts.append(replace(firm, taken=pending.taken))
     if made.trades and made.moves:  # else it is all of one part
         for with_hedge in (False, True):
             part = draft(with_hedge=with_hedge, with_margin=not with_hedge)[0]
@@ -173,8 +182,9 @@ def search(
         whole = replace(whole, unmet=explain(found, watch))
         drafts[:1] = [whole] if whole.actions or whole.taken else []
     drafts += [replace(one, taken=()) for one in drafts if _may_leave(one, snapshot, policy)]
-    if not drafts and whole.unmet:
-        raise PlanInfeasible(conflicts="; ".join(whole.unmet))
+    unmet = [name for name in whole.unmet if not (pending.requests and UNTIL_FILLED in name)]
+    if not drafts and unmet:
+        raise PlanInfeasible(conflicts="; ".join(unmet))
     return _written(drafts, snapshot, policy, writers, intent_id) if drafts else ()
 
 
@@ -192,6 +202,16 @@ def _swift_draft(made: Decision, assessment: Assessment) -> _Draft:
         dict(made.deltas_wad),
         NOTHING,
     )
+
+
+def _late_markets(snapshot: Snapshot) -> frozenset[MarketId]:
+    return frozenset(o.market for state in snapshot.venues for o in state.offers if is_keeper(o))
+
+
+def _asks(draft: _Draft, snapshot: Snapshot) -> bool:
+    """Whether any leg waits for a keeper."""
+    late = _late_markets(snapshot)
+    return any(isinstance(action, Trade) and action.market in late for action in draft.actions)
 
 
 def _may_leave(draft: _Draft, snapshot: Snapshot, policy: Policy) -> bool:

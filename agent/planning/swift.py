@@ -27,14 +27,14 @@ from agent.planning.decision import Decision
 from agent.planning.item import Deal, is_tradable, touches
 from agent.planning.pending import NOTHING, Pending, is_keeper, room_wad
 from agent.planning.policy import Policy
-from agent.planning.safety import edges, prices_at, unit_wad
+from agent.planning.safety import prices_at, unit_wad
 from agent.planning.split import MOST_CHOICES
 from agent.planning.stake import Moves
 from agent.planning.treasury import Treasury
 from agent.risk.assessment import Assessment
 from agent.risk.remedy import ratios_within
 from agent.values.address import Address
-from agent.values.fixed import WAD, from_float, mul_up, to_float
+from agent.values.fixed import from_float, mul_up, to_float
 
 CLEARLY = 1e-9  # relative: what a cost has to be below another so that no rounding could say otherwise
 SPARE = 10**4  # one part in so many is left in every row, far more than the solver's view of it leaves out
@@ -184,15 +184,21 @@ def _cheapest(deals: list[Deal], backs: list[Deal], due: _Due, curves: Curves) -
     if not slopes or slopes[0][1].cap_wad < size_wad or slopes[0][0] <= -due.open_price:
         return None
     (least, best), others = slopes[0], slopes[1:]
-    points = [0, *(best.cap_wad * share // 64 for share in SHARES)]
-    after = bisect_left(points, size_wad)
-    last = _slope(best, points[after - 1], points[after], curves)
-    own = _cost(best, points[after], curves) - last * to_float(points[after] - size_wad)
+    last = own = 0.0
+    if best.cap_wad == size_wad:
+        # the last of a convex curve's stretches is no steeper than if all before had the first one's slope
+        own, share = _cost(best, size_wad, curves), SHARES[-2] / 64
+        last = (own - least * size * share) / (size * (1 - share))
+    if best.cap_wad > size_wad or last > min((due.open_price, *(slope for slope, _ in others))):
+        points = [0, *(best.cap_wad * share // 64 for share in SHARES)]
+        after = bisect_left(points, size_wad)
+        last = _slope(best, points[after - 1], points[after], curves)
+        own = _cost(best, points[after], curves) - last * to_float(points[after] - size_wad)
     cost = due.gas + own
     rivals = [due.gas + slope * size for slope, _ in others]  # one of the others alone
     # several together: where its last unit is no dearer than their first, none is better off elsewhere
     together = own if all(last <= slope for slope, _ in others) else least * size
-    if any(_slope(back, 0, back.cap_wad * SHARES[0] // 64, curves) + least < 0 for back in backs):
+    if not all(_is_idle(back, least, curves) for back in backs):
         return None
     if others or backs:
         rivals.append(2 * due.gas + together)
@@ -200,6 +206,13 @@ def _cheapest(deals: list[Deal], backs: list[Deal], due: _Due, curves: Curves) -
     clear = cost + CLEARLY * (abs(cost) + due.gas)
     is_least = all(clear < rival for rival in rivals) and last < due.open_price * (1 - CLEARLY)
     return best if is_least else None
+
+
+def _is_idle(back: Deal, least: float, curves: Curves) -> bool:
+    """Whether its first unit takes more than it brings and what making up for it costs at least."""
+    if curves.carry(back.offer, back.sign) + least >= 0:
+        return True
+    return _slope(back, 0, back.cap_wad * SHARES[0] // 64, curves) + least >= 0
 
 
 def _cost(deal: Deal, size_wad: int, curves: Curves) -> float:
@@ -237,7 +250,8 @@ def _keeps_rows(
         if not (is_tradable(account) and touches(account, offer)):
             continue
         after = account.traded(offer.market, size_wad, limit_wad)
-        for ratio_wad in {*ratios_within(after, policy.guard_distance), *_middles(policy)}:
+        # what is calm knows its shape: between these its headroom is least at one of them
+        for ratio_wad in ratios_within(after, policy.guard_distance):
             prices = prices_at(after, ratio_wad)
             equity_wad = after.equity_wad(prices, after.at_s)
             left_wad = equity_wad - after.requirement_wad(prices, after.at_s) - unit_wad(after)
@@ -245,11 +259,6 @@ def _keeps_rows(
             if left_wad <= spare_wad or after.is_liquidatable(prices, after.at_s):
                 return False
     return True
-
-
-def _middles(policy: Policy) -> tuple[int, int]:
-    half = (edges(policy.guard_distance)[-1] - WAD) // 2
-    return max(0, WAD - half), WAD + half
 
 
 def _leaves(held_wad: int, taken_wad: int) -> bool:

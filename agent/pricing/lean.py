@@ -12,6 +12,7 @@ holds it against `black` over both modules' whole common range.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -26,14 +27,42 @@ MIN_VOL = 1e-4
 _ROOT_TWO_PI = math.sqrt(2 * math.pi)
 
 
-def slopes(
-    signs: Floats, spot: float, strikes: Floats, seconds: Floats, vols: Floats, rate: float
-) -> tuple[Floats, Floats, Floats]:
-    """Delta, gamma and vega of each: ``signs`` 1.0 for a call and -1.0 for a put, ``spot`` > 0 in quote."""
+@dataclass(frozen=True, slots=True)
+class Lean:
+    """Many options at one price: ``d``, the deviations s, and the roots of the years."""
+
+    signs: Floats
+    spot: float
+    d: Floats
+    deviations: Floats
+    roots: Floats
+
+    @property
+    def delta(self) -> Floats:
+        """Units of the asset."""
+        delta: Floats = self.signs * ndtr(self.signs * self.d)
+        return delta
+
+    @property
+    def gamma(self) -> Floats:
+        """Delta per 1 of price."""
+        return self._density / (self.spot * self.deviations)
+
+    @property
+    def vega(self) -> Floats:
+        """Quote per 1.00 of volatility."""
+        return self._density * (self.spot * self.roots)
+
+    @property
+    def _density(self) -> Floats:
+        density: Floats = np.exp(self.d * self.d * -0.5) / _ROOT_TWO_PI
+        return density
+
+
+def lean(signs: Floats, spot: float, strikes: Floats, seconds: Floats, vols: Floats, rate: float) -> Lean:
+    """``signs``: 1.0 for a call and -1.0 for a put; ``spot`` > 0 and ``strikes`` in quote."""
     years = np.maximum(seconds, MIN_TIME_S) / YEAR_S
-    sigma = np.maximum(vols, MIN_VOL)
-    root = np.sqrt(years)
-    deviation = sigma * root
-    d = (np.log(spot / strikes) + rate * years) / deviation + deviation / 2
-    density = np.exp(d * d * -0.5) / _ROOT_TWO_PI
-    return signs * ndtr(signs * d), density / (spot * deviation), density * (spot * root)
+    roots = np.sqrt(years)
+    deviations = np.maximum(vols, MIN_VOL) * roots
+    d = (np.log(spot / strikes) + rate * years) / deviations + deviations / 2
+    return Lean(signs, spot, d, deviations, roots)

@@ -185,7 +185,9 @@ def _roots(
         old[turned], at_old[turned] = new[turned], at_new[turned]
         new[live], at_new[live] = point, gap
         share[live] = _share(new[live], old[live], before[live], at_new[live], at_old[live], at_before[live])
-    return np.where(at_new < 0.0, new, np.where(at_old < 0.0, old, new))
+    return np.where(
+        (at_new <= 0.0) | (at_old >= 0.0), new, old
+    )  # at nothing left the flip is a hair's breadth on
 
 
 def _share(a_at: Floats, b_at: Floats, c_at: Floats, a: Floats, b: Floats, c: Floats) -> Floats:

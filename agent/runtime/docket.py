@@ -16,6 +16,7 @@ from agent.chain.rpc import Rpc
 from agent.errors import ReadUnpinned
 from agent.market.request import KeeperVenue, Phase, Request, RequestingState, canonical, open_requests
 from agent.market.snapshot import Snapshot, VenueState
+from agent.market.standing import Access
 from agent.planning.pending import Pending, is_due_back
 from agent.planning.plan import Plan
 from agent.planning.policy import Policy
@@ -116,7 +117,9 @@ class Docket:
         takers = {venue.name: venue for venue in _keepers(venues)}
         now_s, number = snapshot.block.timestamp_s, snapshot.block.number
         found = open_requests(snapshot)
-        due = [r for r in found if is_due_back(r, now_s) and r.venue in takers]
+        # nothing is written there
+        watched = {one.venue for one in snapshot.standings if one.access is Access.WATCH}
+        due = [r for r in found if is_due_back(r, now_s) and r.venue in takers and r.venue not in watched]
         return Pending(
             tuple(request for request in found if request not in due),
             tuple((request, takers[request.venue].take_back(request)) for request in due),

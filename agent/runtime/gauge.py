@@ -29,8 +29,8 @@ class Gauges:
         """The newest sighting."""
         self._block.set(seen.block.number)
         self._accounts.set(len(seen.subjects))
-        self._bad.set(len(seen.liquidatable))
-        self._near.set(len(seen.liquidatable) if below is None else seen.below(below))
+        self._bad.set(len(seen.due))
+        self._near.set(len(seen.due) if below is None else seen.below(below))
         self._blind.set(len(seen.unreadable))
         self._seconds.set(seen.times.total_s)
 

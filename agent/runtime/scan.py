@@ -68,12 +68,18 @@ class Sighting:
 
     @property
     def liquidatable(self) -> Rows:
-        """The rows that the contract would liquidate now."""
+        """The rows of which the contract's predicate holds now."""
         return np.flatnonzero(self.distance == 0.0)
+
+    @property
+    def due(self) -> Rows:
+        """Those of them that have something to liquidate; the others are bad debt."""
+        found: Rows = self.order[self.distance[self.order] == 0.0]
+        return found
 
     def below(self, distance: float) -> int:
         """How many are nearer than that."""
-        return int((self.distance < distance).sum())
+        return int((self.distance[self.order] < distance).sum())
 
 
 @dataclass
@@ -122,7 +128,7 @@ class Scan(Generic[H]):
         distance = joint.distance
         unreadable = np.flatnonzero(np.isnan(equity))
         distance[unreadable] = np.nan
-        at_stake = np.flatnonzero(np.isfinite(distance))
+        at_stake = np.flatnonzero(np.isfinite(distance) & (requirement > 0.0))
         share = (equity - requirement) / np.maximum(np.abs(requirement), 1e-18)
         order = at_stake[np.lexsort((share[at_stake], distance[at_stake]))]
         done_at = time.perf_counter()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import NewType
 
 from eth_utils.address import is_checksum_address, to_checksum_address
@@ -30,4 +31,10 @@ def parse_address(text: str) -> Address:
     mixed = digits != digits.lower() and digits != digits.upper()
     if mixed and not is_checksum_address(text):
         raise AddressMalformed(text=text, reason="its mixed-case checksum is wrong")
-    return Address(str(to_checksum_address("0x" + digits.lower())))
+    return _checksummed(digits.lower())
+
+
+@lru_cache(maxsize=4096)
+def _checksummed(digits: str) -> Address:
+    """A hash of its own; events name the same few contracts over and over."""
+    return Address(str(to_checksum_address("0x" + digits)))

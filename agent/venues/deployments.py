@@ -209,8 +209,8 @@ class Deployment(_Record):
     @model_validator(mode="after")
     def _manifests_are_of_venues(self) -> Deployment:
         for name in self.manifests:
-            if name not in self.venues:
-                raise ValueError(f"`manifests` speaks of {name}, which the file does not deploy")
+            if name not in type(self).model_fields:
+                raise ValueError(f"`manifests` speaks of {name}, and there is no such venue")
         return self
 
 

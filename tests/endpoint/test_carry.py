@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -31,6 +32,7 @@ from agent.values.call import Call
 from tests.endpoint.faulty import Entry, Fault, Proxy, before, fails, is_silent, limits, refuses, resets
 
 IDENTITY = parse_address("0x" + "00" * 19 + "04")  # a precompile that answers what it is asked
+ZERO_WAIT = {"backoff_seconds": 0}
 SUBJECTS = list(range(2**152, 2**152 + 40))
 CALLS = [Call(IDENTITY, bytes([number])) for number in range(9)]
 
@@ -223,3 +225,27 @@ def test_an_error_in_a_raw_answer_is_the_nodes_refusal(still: Node) -> None:
         proxy.fault = refuses(429, "slow down")
         with pytest.raises(RateLimited):
             part.ask(request, 2.0)
+
+
+def test_a_node_that_limits_parallel_requests_is_read_over_one_connection(still: Node) -> None:
+    subjects = list(range(2**152, 2**152 + 4_000))
+    with before(still.url) as proxy:
+        part = Endpoint(proxy.url, timeout_s=5.0)
+        block = part.rpc.block("latest")
+        read(part.rpc, block)
+        busy: list[int] = []
+
+        def limited(_request: Entry, answer: Entry) -> None:
+            busy.append(1)
+            time.sleep(0.02)
+            if len(busy) > 1:
+                answer.pop("result", None)
+                answer["error"] = {"code": 429, "message": "one at a time", "data": {"rate": ZERO_WAIT}}
+            time.sleep(0.02)
+            busy.pop()
+
+        proxy.lie = limited
+        for _ in range(8):
+            assert read_table(part.rpc, block, columns(), subjects).ok.all()
+        assert part.health().limited >= 1
+        assert part.manner.pace.width() == 1

@@ -328,3 +328,29 @@ def test_a_turned_book_is_hedged_at_once_and_never_beyond_the_band(book: World) 
     book.settled()
     assert abs(book.delta()) <= TRIGGER
     assert Decimal(book.births()) == 1
+
+
+def test_what_drifts_out_of_the_band_meanwhile_is_hedged_at_once(book: World) -> None:
+    """A sale of one is on its way and what is held is 1.4: the 0.4 beyond the band do not wait."""
+    asked(book)
+    book.hold(5.4)
+    done = book.step()
+    (trade,) = [leg for leg in done.plans[0].actions if isinstance(leg, Trade)]
+    assert trade.venue == "firm" and trade.size_wad <= -0.4 * WAD
+    assert abs(book.delta()) <= 1 + 1e-9
+    fill(book)
+    book.settled()
+    assert abs(book.delta()) <= TRIGGER
+    assert book.births() == 1
+
+
+def test_nothing_is_said_to_be_infeasible_while_the_only_keeper_is_waited_for(
+    shared: World, tmp_path: Path
+) -> None:
+    wide = POLICY.model_copy(update={"naked_limit_usd_s": 10_000_000})
+    with fresh(shared, tmp_path, policy=wide, firm_most_wad=0) as book:
+        asked(book)
+        for _ in range(3):
+            done = book.step()
+            assert done.plans == () and done.refused == ()
+        assert book.births() == 1

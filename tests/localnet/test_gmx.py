@@ -35,10 +35,12 @@ from agent.sim.toolchain import Toolchain
 from agent.values.address import Address, MarketId, parse_address
 from agent.values.fixed import WAD, mul_down, mul_up
 from agent.venues.deployments import GmxToken
-from agent.venues.gmx import Gmx
+from agent.venues.gmx import Gmx, writer
+from agent.venues.gmx.fragment import LIMIT_INCREASE
 from agent.venues.gmx.order import words_of
 from agent.venues.gmx.price import Price
 from agent.venues.gmx.sheet import Told
+from agent.venues.gmx.writer import Revision
 from agent.venues.venue import Settlement
 from tests.gmx import FLOAT, World, reworded, stand_in_world
 
@@ -195,7 +197,7 @@ def test_a_price_that_is_upside_down_or_far_from_the_feed_is_not_believed(world:
     now_s = world.node.now_s()
     with pytest.raises(PriceImplausible, match="lowest price"):
         world.read(venue=served(world, told_by(world, 2_001, 1_999, now_s)))
-    with pytest.raises(PriceImplausible, match="2.00% apart"):
+    with pytest.raises(PriceImplausible, match=r"2\.00% apart"):
         world.read(venue=served(world, told_by(world, 2_000, 2_041, now_s)))
     with pytest.raises(PriceImplausible, match="names no price"):
         world.read(venue=served(world, {}))
@@ -215,7 +217,9 @@ def held(world: World, *, is_long: bool, token: str = "USDC", dollars: int = 40_
     world.open(world.user, market, token, amount, dollars * FLOAT, is_long=is_long)
 
 
-@pytest.mark.parametrize(("is_long", "token"), [(True, "USDC"), (True, "WETH"), (False, "USDC"), (False, "WETH")])
+@pytest.mark.parametrize(
+    ("is_long", "token"), [(True, "USDC"), (True, "WETH"), (False, "USDC"), (False, "WETH")]
+)
 def test_the_margin_is_the_contracts_and_flips_where_it_liquidates(
     world: World, is_long: bool, token: str
 ) -> None:
@@ -401,7 +405,9 @@ def test_the_check_fails_where_the_order_was_not_taken(world: World) -> None:
 
 def test_the_fee_is_what_the_protocol_asks_and_most_of_it_comes_back(world: World) -> None:
     state = world.read()
-    (call,) = (call for call in world.venue.write(state, trade(world, WAD), world.user, 0).calls if call.value_wei)
+    (call,) = (
+        call for call in world.venue.write(state, trade(world, WAD), world.user, 0).calls if call.value_wei
+    )
     assert call.value_wei == state.execution.fee_wei(is_increase=True)
     tight = reworded(world, execution_tip_wei=0)
     order = tight.write(world.read(venue=tight), trade(world, WAD), world.user, 0)
@@ -425,7 +431,9 @@ def test_an_order_that_nobody_fills_is_taken_back_and_its_collateral_with_it(wor
     assert world.tokens["USDC"].integer("balanceOf", world.user) == before
     assert requests(world)[0].phase is Phase.CANCELLED
     rpc = Rpc(world.node.url)
-    assert read_one(rpc, rpc.block("latest"), world.venue.inspect((request,), rpc.block("latest"))) == (False,)
+    assert read_one(rpc, rpc.block("latest"), world.venue.inspect((request,), rpc.block("latest"))) == (
+        False,
+    )
     rpc.close()
 
 
@@ -440,9 +448,7 @@ def test_a_price_beyond_the_limit_cancels_and_says_why(world: World) -> None:
 
 def test_a_part_is_told_from_the_whole_and_a_bad_price_is_seen(world: World) -> None:
     first, second = ask(world, trade(world, 4 * WAD))[0], ask(world, trade(world, WAD))[0]
-    world.order_handler.send(
-        world.keeper, "executePartly", first, world.parameters(), FLOAT // 4
-    )
+    world.order_handler.send(world.keeper, "executePartly", first, world.parameters(), FLOAT // 4)
     world.set_price("ETH", 2_200 * WAD)
     world.order_handler.send(world.keeper, "executeAtAnyPrice", second, world.parameters())
     part, bad = requests(world)
@@ -462,6 +468,34 @@ def test_a_frozen_order_waits_and_can_be_taken_back(world: World) -> None:
     world.node.warp(301)
     world.perform(world.venue.take_back(request))
     assert requests(world)[0].phase is Phase.CANCELLED
+
+
+def test_an_order_that_waits_for_a_price_is_changed_in_place_and_thawed(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "MARKET_INCREASE", LIMIT_INCREASE)
+    (key,) = ask(world, trade(world, WAD))
+    world.order_handler.send(world.keeper, "freezeWith", key, b"")
+    (before,) = world.read().orders
+    assert before.is_frozen
+    revision = Revision(before.size_usd // 2, before.acceptable - 1, before.acceptable - 2, fee_wei=10**12)
+    world.perform(world.venue.revise(before, revision))
+    (after,) = world.read().orders
+    assert (after.size_usd, after.acceptable, after.is_frozen) == (
+        before.size_usd // 2,
+        before.acceptable - 1,
+        False,
+    )
+    assert after.execution_fee_wei == before.execution_fee_wei + 10**12
+    (request,) = requests(world)
+    assert request.is_open
+
+
+def test_a_market_order_is_not_changed(world: World) -> None:
+    ask(world, trade(world, WAD))
+    (placed,) = world.read().orders
+    with pytest.raises(PlanInfeasible, match="market order"):
+        world.venue.revise(placed, Revision(placed.size_usd, placed.acceptable, 0))
 
 
 def test_what_events_tell_is_what_the_store_holds(world: World) -> None:

@@ -226,7 +226,7 @@ def test_the_manifest_is_a_deployment_the_agent_can_load(localnet: Localnet, tmp
     localnet.write(tmp_path)
     deployment = load(tmp_path / "deployment.json")
     assert deployment.model_copy(update={"manifests": {}}) == localnet.deployment()
-    assert set(deployment.manifests) == {"curie", "lyra", "uniswap"}
+    assert set(deployment.manifests) == set(deployment.venues)
     for address in (deployment.executor, deployment.curie and deployment.curie.vault):
         assert len(str(localnet.node.request("eth_getCode", address, "latest"))) > 1000
 

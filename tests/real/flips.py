@@ -3,9 +3,9 @@
     GMX_DEPLOYMENTS=<published records of one chain> python -m tests.real.flips [accounts] [seed]
 
 Of every account: the check's own numbers at prices where it stands (the contract's refusal tells them), the
-first flips down and up with all its prices moving together, judged by ``executeLiquidation`` on both sides, and
-prices in between. A wrong side is an account that the contract liquidates where the model does not, or not where
-the model does.
+first flips down and up with all its prices moving together, judged by ``executeLiquidation`` on both sides,
+and prices in between. A wrong side is an account that the contract liquidates where the model does not, or
+not where the model does.
 """
 
 from __future__ import annotations
@@ -86,11 +86,9 @@ def campaign(world: World, count: int, seed: int) -> Tally:
 
 
 def _configure(world: World, draw: random.Random) -> None:
-    """What differs between deployments and epochs: both ways of counting imbalances, shared ones, discounts."""
+    """What differs between deployments: both ways of counting imbalances, shared ones, discounts."""
     store = world.store
-    store.send(
-        world.owner, "setBool", key_of("USE_OPEN_INTEREST_IN_TOKENS_FOR_BALANCE"), draw.random() < 0.5
-    )
+    store.send(world.owner, "setBool", key_of("USE_OPEN_INTEREST_IN_TOKENS_FOR_BALANCE"), draw.random() < 0.5)
     for market in world.deployment.markets[:2]:
         shared = keccak(text=f"PERP:{market.asset}/USD")
         store.send(world.owner, "setBytes32", key_of("VIRTUAL_TOKEN_ID", market.index_token), shared)
@@ -118,9 +116,7 @@ def _open(world: World, draw: random.Random, account: Address) -> bool:
         )
     size_usd = round(dollars * leverage) * FLOAT + draw.randrange(FLOAT)
     spread = draw.choice(SPREADS_PPM)
-    prices = {
-        Address(item.address): _spread(world, item.address, spread) for item in world.deployment.tokens
-    }
+    prices = {Address(item.address): _spread(world, item.address, spread) for item in world.deployment.tokens}
     is_long = draw.random() < 0.5
     world.open(account, Address(market.address), token, amount, size_usd, is_long=is_long, prices=prices)
     return world.store.integer("getBytes32Count", key_of("ACCOUNT_POSITION_LIST", account)) == 1
@@ -147,8 +143,8 @@ def _judge(world: World, draw: random.Random, account: Address, tally: Tally) ->
     margin = replace(margin, tokens=tuple(_respread(item, spread) for item in margin.tokens))
     tag = hex(quantity(world.node.block()["number"]))
     tally.accounts += 1
-    kind = f"{'long' if margin.held.is_long else 'short'}/{margin.token.symbol}"
-    tally.kinds[kind] = tally.kinds.get(kind, 0) + 1
+    for kind in _kinds(margin):
+        tally.kinds[kind] = tally.kinds.get(kind, 0) + 1
     _ask(world, account, margin, dict(margin.prices), tag, tally)
     for direction in ("down", "up"):
         flip = solve_joint(margin, direction)
@@ -167,9 +163,33 @@ def _judge(world: World, draw: random.Random, account: Address, tally: Tally) ->
         _alone(world, account, margin, direction, tag, tally)
 
 
-def _alone(
-    world: World, account: Address, margin: GmxMargin, direction: str, tag: str, tally: Tally
-) -> None:
+def _kinds(margin: GmxMargin) -> Iterator[str]:
+    """What the account is an example of."""
+    held, market = margin.held, margin.market
+    prices = margin.market_prices(margin.prices)
+    side = market.side(is_long=held.is_long)
+    yield f"{'long' if held.is_long else 'short'}/{margin.token.symbol}"
+    usable = market.pool_usd(prices, is_long=held.is_long) * side.interest_reserve // FLOAT
+    if side.optimal_usage and market.reserved_usd(prices, is_long=held.is_long) * FLOAT > (
+        side.optimal_usage * usable
+    ):
+        yield "past the kink"
+    found = margin.standing(margin.prices, margin.at_s)
+    if found.funding:
+        yield "funding owed"
+    if found.borrowing_usd:
+        yield "borrowing owed"
+    if max(held.discounts):
+        yield "discounted"
+    if held.pending_impact:
+        yield "impact pending"
+    if market.divisor == 2:
+        yield "one-token market"
+    if market.impact.most_in_liquidation:
+        yield "impact in liquidation"
+
+
+def _alone(world: World, account: Address, margin: GmxMargin, direction: str, tag: str, tally: Tally) -> None:
     """The index alone, others held: to its last unit."""
     name = margin.tokens[0].market
     flip: Flip | None = solve_price(margin, name, "down" if direction == "down" else "up")

@@ -1,7 +1,7 @@
 """GMX's own bytecode, from its published records, with three markets like the ones it runs.
 
-ETH against USDC, BTC (which is no token) against WBTC and USDC, and ETH of one token on both sides. Numbers are
-written into the store as the protocol's own configuration has them; pools are filled directly.
+ETH against USDC, BTC (which is no token) against WBTC and USDC, and ETH of one token on both sides. Numbers
+are written into the store as the protocol's own configuration has them; pools are filled directly.
 """
 
 from __future__ import annotations
@@ -44,7 +44,9 @@ class LargeCode(AnvilOptions):
     """GMX's contracts are larger than the limit that mainnet has."""
 
     def arguments(self, port: int) -> list[str]:
-        return [*super().arguments(port), "--code-size-limit", "200000"]
+        # history of code this large fills a disk by the gigabyte
+        more = ["--code-size-limit", "200000", "--prune-history", "64"]
+        return [*super().arguments(port), *more]
 
 
 def options(genesis_s: int) -> AnvilOptions:
@@ -96,7 +98,10 @@ def terms_of(market: str, *, exponent: float, kink: bool, liquidation_impact: fl
             key_of("BORROWING_FACTOR", market, is_long): 625 * FLOAT // 10**11,
             key_of("BORROWING_EXPONENT_FACTOR", market, is_long): FLOAT,
             key_of("MAX_PNL_FACTOR", key_of("MAX_PNL_FACTOR_FOR_TRADERS"), market, is_long): percent(60),
-            key_of("MIN_COLLATERAL_FACTOR_FOR_OPEN_INTEREST_MULTIPLIER", market, is_long): 6 * FLOAT // 10**11 // 10,
+            key_of("MIN_COLLATERAL_FACTOR_FOR_OPEN_INTEREST_MULTIPLIER", market, is_long): 6
+            * FLOAT
+            // 10**11
+            // 10,
         }
     return terms
 

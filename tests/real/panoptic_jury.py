@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, fields, replace
+from functools import cache
 from random import Random
 
 from agent.errors import TransactionReverted
@@ -140,8 +141,9 @@ def _flip(margin: PanopticMargin, judge: Jury, flip: Flip | None, direction: str
     # The first flip, and not a later one: the model (which the views have just confirmed) at every tick
     # between.
     step = 1 if tick > margin.tick else -1
+    stands = cache(lambda one: margin.account.is_solvent(one, margin.at_s))
     for one in range(margin.tick, tick, step):
-        if _model_is_bad(margin, one):
+        if not any(stands(shifted) for shifted in _shifted(margin, one)):
             tally.missed += 1
             tally.wrong(f"{judge.account} {direction}: flips at {one}, solved {tick}")
             break
@@ -160,10 +162,6 @@ def _is_bad(margin: PanopticMargin, judge: Jury, prices: Prices, tally: Tally) -
 def _shifted(margin: PanopticMargin, tick: int) -> list[int]:
     now = margin.oracle.liquidation_ticks(margin.tick)
     return [min(max(one + tick - margin.tick, MIN_TICK), MAX_TICK) for one in now]
-
-
-def _model_is_bad(margin: PanopticMargin, tick: int) -> bool:
-    return not any(margin.account.is_solvent(one, margin.at_s) for one in set(_shifted(margin, tick)))
 
 
 def _bisected(margin: PanopticMargin, judge: Jury, bad: int, tally: Tally) -> int:

@@ -156,7 +156,10 @@ def _assert_foretold(scene: Scene, before: object, trade: Trade, paid_wad: int) 
         held = state.positions  # type: ignore[attr-defined]
         return sum(p.size_wad for p in held if p.instrument.market == trade.market)
 
-    assert size(after) - size(before) == trade.size_wad
+    # where a venue keeps its fee in the asset, or borrows in whole units, the bench says so
+    told = getattr(scene.bench, "foretold_slack_wad", None)
+    most_size, most_money = (0, 0) if told is None else told(trade)
+    assert abs(size(after) - size(before) - trade.size_wad) <= most_size
     assert isinstance(first, TradableAccount)
     price = abs(paid_wad) * WAD // abs(trade.size_wad)
     foretold = first.traded(trade.market, trade.size_wad, price)
@@ -164,8 +167,9 @@ def _assert_foretold(scene: Scene, before: object, trade: Trade, paid_wad: int) 
     actual = last.equity_wad(last.prices, last.at_s)
     # the average price has 18 decimals; a block or a keeper later, the trade itself has moved the funding
     rounding = abs(trade.size_wad) // WAD + 10 + abs(equity) // LATER
-    assert abs(actual - equity) <= rounding
-    assert foretold.requirement_wad(last.prices, last.at_s) == last.requirement_wad(last.prices, last.at_s)
+    assert abs(actual - equity) <= rounding + most_money
+    asked = foretold.requirement_wad(last.prices, last.at_s)
+    assert abs(asked - last.requirement_wad(last.prices, last.at_s)) <= most_money
 
 
 def test_what_is_written_is_what_is_read_afterwards(scene: Scene) -> None:
@@ -179,7 +183,7 @@ def test_what_is_written_is_what_is_read_afterwards(scene: Scene) -> None:
         order = scene.venue.write(before, action, bench.account, DEADLINE_S)
         bench.node.set_next_timestamp(bench.node.now_s() + 1)
         scene.carry_out(order)
-        waits_for_keeper = any(call.label.endswith("commitOrder") for call in order.calls)
+        waits_for_keeper = any(call.label.endswith(("commitOrder", "createOrder")) for call in order.calls)
         if not waits_for_keeper:  # the order itself is what the check sees, and it is filled by now
             broken = [proof for proof in scene.prove(order.post) if not proof.kept]
             assert broken == [], action

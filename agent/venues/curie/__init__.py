@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
+from agent.chain.shelf import Shelf
 from agent.market.intent import Action, Order
 from agent.values.address import Address
 from agent.values.amount import Token
@@ -22,6 +23,7 @@ class Curie:
     """One deployment, as a venue."""
 
     deployment: CurieDeployment
+    shelf: Shelf = field(default_factory=Shelf, compare=False, repr=False)
 
     ability: ClassVar[Ability] = Ability(
         reads="perpetuals, collaterals, open orders",
@@ -49,7 +51,7 @@ class Curie:
 
     def read(self, account: Address, block: Block) -> Reading[CurieState]:
         """The account in four rounds. Raises ReadReverted, DecodeMismatch or ContractMismatch."""
-        return reader.read(self.deployment, account, block)
+        return reader.read(self.deployment, account, block, self.shelf)
 
     def write(self, state: CurieState, action: Action, account: Address, deadline_s: int) -> Order:
         """The action as calls and checks. Raises VenueUnknown or PlanInfeasible."""

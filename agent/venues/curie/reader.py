@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from typing import cast
 
 from agent.chain.abi import load
-from agent.chain.question import Question, Reply, ask
+from agent.chain.question import Question, Reply, Round, ask_again
+from agent.chain.shelf import Shelf
 from agent.errors import ContractMismatch
 from agent.pricing.pool import Pool, ticks_in, words_between
 from agent.values.address import Address
@@ -32,16 +33,25 @@ Key = tuple[str, object]
 Replies = Mapping[Key, Reply]
 
 
-def read(curie: CurieDeployment, account: Address, block: Block) -> Reading[CurieState]:
-    """The account at ``block``. Raises ReadReverted, DecodeMismatch or ContractMismatch."""
-    first = yield from ask(_first(curie, account))
+def read(curie: CurieDeployment, account: Address, block: Block, shelf: Shelf) -> Reading[CurieState]:
+    """The account at ``block``. Raises ReadReverted, DecodeMismatch or ContractMismatch.
+
+    What is asked is mostly what was asked of the block before: it is on the ``shelf``.
+    """
+    first = yield from ask_again(shelf.get("first", account, lambda: Round(_first(curie, account))))
     _require_known_markets(curie, first[("held", "")])
     twap_s = first[("twap interval", "")].integer
-    second = yield from ask(_second(curie, account, first, twap_s))
-    third = yield from ask(_bitmaps(curie, first, second))
+    pools = [("terms", Address(market.address)) for market in curie.markets]
+    fixed = first.data((*pools, ("collateral", ""), ("collateral manager", "")))
+    known = (account, twap_s, *fixed)
+    asked = shelf.get("second", known, lambda: Round(_second(curie, account, first, twap_s)))
+    second = yield from ask_again(asked)
+    words = _words(curie, first, second)
+    third = yield from ask_again(shelf.get("third", (fixed, words), lambda: Round(_bitmaps(first, words))))
     ticks = _ticks(curie, second, third)
-    fourth = yield from ask(_liquidity(curie, first, ticks))
-    token = decode_token(curie, first)
+    asked = shelf.get("fourth", (fixed, ticks), lambda: Round(_liquidity(curie, first, ticks)))
+    fourth = yield from ask_again(asked)
+    token = shelf.get("token", first.data(token_questions(curie)), lambda: decode_token(curie, first))
     return CurieState(
         settlement_token=token,
         at_s=block.timestamp_s,
@@ -147,15 +157,23 @@ def _second(curie: CurieDeployment, account: Address, first: Replies, twap_s: in
     return asked
 
 
-def _bitmaps(curie: CurieDeployment, first: Replies, second: Replies) -> dict[Key, Question]:
-    asked: dict[Key, Question] = {}
+def _words(curie: CurieDeployment, first: Replies, second: Replies) -> dict[Address, range]:
+    """The words of each pool's bitmap that a trade may reach."""
+    found: dict[Address, range] = {}
     for market in curie.markets:
         base = Address(market.address)
         tick, spacing = second[("slot", base)].integers[1], second[("spacing", base)].integer
         reach = first[("max ticks", base)].integer
-        for word in words_between(tick - reach, tick + reach, spacing):
-            asked[(base, word)] = Question(_pool_address(first, base), POOL["tickBitmap"], (word,))
-    return asked
+        found[base] = words_between(tick - reach, tick + reach, spacing)
+    return found
+
+
+def _bitmaps(first: Replies, words: Mapping[Address, range]) -> dict[Key, Question]:
+    return {
+        (base, word): Question(_pool_address(first, base), POOL["tickBitmap"], (word,))
+        for base, own in words.items()
+        for word in own
+    }
 
 
 def _ticks(curie: CurieDeployment, second: Replies, third: Replies) -> dict[Address, tuple[int, ...]]:

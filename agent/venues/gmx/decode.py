@@ -104,7 +104,7 @@ def decode_market(market: GmxMarket, first: Replies, second: Replies) -> Market:
         raise ContractMismatch(
             target=at,
             expected=f"GMX's market of index {market.index_token}, long {long} and short {short}",
-            reason=f"the reader says {found}",
+            reason=f"the reader says {found!r}",
         )
 
     def number(*name: object) -> int:

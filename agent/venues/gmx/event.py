@@ -1,7 +1,7 @@
 """GMX's events: one emitter, a name, and named items. Which of them tell what became of an order.
 
-``EventLog2`` for orders (topics: the name's hash, the order's key, the account), ``EventLog1`` for what was done
-to a position (topics: the name's hash, the account).
+``EventLog2`` for orders (topics: the name's hash, the order's key, the account), ``EventLog1`` for what was
+done to a position (topics: the name's hash, the account).
 """
 
 from __future__ import annotations

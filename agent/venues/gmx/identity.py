@@ -58,7 +58,7 @@ def identify(gmx: GmxDeployment) -> Reading[tuple[Token, ...]]:
                 raise ContractMismatch(
                     target=market.address,
                     expected=f"GMX's market of {market.asset} with the tokens in the deployment file",
-                    reason=f"the reader {reader} says {words}",
+                    reason=f"the reader {reader} says {words!r}",
                 )
         if replies[("wnt", "")].address == ZERO:
             raise ContractMismatch(

@@ -214,7 +214,7 @@ class Market:
         return abs(paid), paid > 0
 
     def next_funding(self, prices: Prices, at_s: int, *, is_long: bool, in_long_token: bool) -> int:
-        """What a unit of size owes since ever, in one collateral, as an execution would bring it up to date."""
+        """What a unit of size owes since ever, in one collateral, as an execution would write it down."""
         side = self.side(is_long=is_long)
         stored = side.funding_per_size.of(first=in_long_token)
         if not self.longs.open_usd or not self.shorts.open_usd or not self.funding.updated_at_s:

@@ -1,7 +1,8 @@
 """Trading a GMX market: what an order would cost if it were filled now, and how much may be asked for.
 
-A fill is at the oracle's worse price; impact is kept with the position and settled when it is closed, so it is
-a cost of opening all the same. A trade against a position closes it, and opens the other side with what is left.
+A fill is at the oracle's worse price; impact is kept with the position and settled when it is closed, so it
+is a cost of opening all the same. A trade against a position closes it, and opens the other side with what is
+left.
 """
 
 from __future__ import annotations
@@ -10,7 +11,16 @@ from dataclasses import dataclass
 
 from agent.values.address import MarketId
 from agent.values.amount import Token
-from agent.values.fixed import DAY_S, WAD, mul_div_down, mul_div_up, rescale_down, rescale_up, to_float
+from agent.values.fixed import (
+    DAY_S,
+    WAD,
+    div_up,
+    mul_div_down,
+    mul_div_up,
+    rescale_down,
+    rescale_up,
+    to_float,
+)
 from agent.venues.gmx.margin import GmxMargin
 from agent.venues.gmx.market import Market, tokens_of
 from agent.venues.gmx.power import FLOAT
@@ -45,6 +55,7 @@ class GmxOffer:
     asset: str
     prices: Prices
     decimals: int
+    short_decimals: int
     held: tuple[GmxMargin, ...]
     carry_long: float
     carry_short: float
@@ -114,9 +125,10 @@ class GmxOffer:
         return mul_div_up(lost, WAD, FLOAT)
 
     def cash_need_wad(self, size_wad: int) -> int:
-        """The collateral that travels with what opens."""
+        """The collateral that travels with what opens, counted in the short token."""
         opened = sum(leg.size_usd for leg in self.legs(size_wad) if leg.is_increase)
-        return mul_div_up(self.collateral_usd(opened), WAD, FLOAT)
+        amount = div_up(self.collateral_usd(opened), self.prices.short.low)
+        return rescale_up(amount, self.short_decimals, 18)
 
     def margin_need_wad(self, size_wad: int) -> int:
         """Nothing of any account there is: the order brings its own."""

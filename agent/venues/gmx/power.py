@@ -7,7 +7,7 @@ Numbers at 30 decimals are cut to 18 first.
 from __future__ import annotations
 
 import math
-from functools import cache
+from functools import cache, lru_cache
 
 from agent.values.fixed import WAD
 
@@ -27,6 +27,7 @@ def apply_exponent(value: int, exponent: int) -> int:
     return power_wad(value // TO_WAD, exponent // TO_WAD) * TO_WAD
 
 
+@lru_cache(maxsize=4096)  # imbalances in opened dollars stay the same whatever the price: a search asks again
 def power_wad(base_wad: int, exponent_wad: int) -> int:
     """``base ** exponent`` of wads, base at least one: ``PRBMathUD60x18.pow``."""
     product = log2_wad(base_wad) * exponent_wad

@@ -28,10 +28,11 @@ class Price:
         return self.high if highest else self.low
 
     def at(self, middle: int) -> Price:
-        """The same spread, relatively, around another middle."""
+        """The same spread, relatively, around another middle; no price is nothing, to the protocol."""
         if middle == self.middle:
             return self
-        return Price(self.low * middle // self.middle, self.high * middle // self.middle)
+        low, high = (max(1, price * middle // self.middle) for price in self.words)
+        return Price(low, high)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,8 @@
 
 First what depends on nobody's prices: the store's numbers of every configured market, the account's orders
 and allowances, and the feeds. Then, with prices that were looked at, the account's positions as the protocol
-reckons them now, and imbalances that several markets share. What the protocol says of a position's funding and
-borrowing has to be what our model of it says: if it is not, the protocol has changed and nothing is read.
+reckons them now, and imbalances that several markets share. What the protocol says of a position's funding
+and borrowing has to be what our model of it says: if not, the protocol has changed and nothing is read.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ from agent.venues.gmx.sheet import PriceSource, Sheet, feed_questions, judge
 from agent.venues.gmx.state import Claimable, Execution, GmxState, MarketView, Purse
 
 ZERO_WORD = bytes(32)
+Rows = tuple[tuple[object, ...], ...]
 
 
 def read(gmx: GmxDeployment, source: PriceSource | None, account: Address, block: Block) -> Reading[GmxState]:
@@ -193,7 +194,8 @@ def _positions(
     reply = second[("positions",)]
     configured = {Address(market.address): market for market in gmx.markets}
     for info in _infos(reply, account):
-        key, (addresses, numbers, (is_long,)), fees, *_ = info
+        key, position, fees = cast(tuple[bytes, Rows, Rows], info[:3])
+        addresses, numbers, flags = position
         _, market_address, token_address = cast(tuple[Address, Address, Address], addresses)
         if market_address not in configured:
             raise ContractMismatch(
@@ -205,12 +207,12 @@ def _positions(
         referral, pro, funding, borrowing = cast(tuple[tuple[int, ...], ...], fees[:4])
         held = Held(
             *cast(tuple[int, int, int, int, int, int], numbers[:6]),
-            is_long=bool(is_long),
+            is_long=bool(flags[0]),
             discounts=(referral[6], pro[1]),
         )
         index = _priced(_token(gmx, settings.index_token), settings, sheet)
         margin = GmxMargin(
-            position_key=cast(bytes, key),
+            position_key=key,
             market=markets[market_address],
             held=held,
             tokens=(

@@ -1,7 +1,7 @@
 """What became of our orders, from the events alone.
 
-A fill is two events: what was done to the position, which says at what price and how many tokens, and that the
-order was executed. A cancelled or frozen order carries the error that made it so.
+A fill is two events: what was done to the position, which says at what price and how many tokens, and that
+the order was executed. A cancelled or frozen order carries the error that made it so.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from agent.venues.deployments import GmxDeployment
 from agent.venues.gmx import event
 from agent.venues.gmx.event import Told
 from agent.venues.gmx.fragment import GMX
-from agent.venues.gmx.order import MARK, Placed, request_of
+from agent.venues.gmx.order import Placed, request_of
 
 
 def born(gmx: GmxDeployment, account: Address, logs: Sequence[Log], expiry_s: int) -> tuple[Request, ...]:

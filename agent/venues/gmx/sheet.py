@@ -1,4 +1,4 @@
-"""Which prices are believed: whoever asks GMX hands them in, so they are dated, ordered and compared first."""
+"""Which prices are believed: whoever asks GMX hands them in, so they are dated, ordered and compared."""
 
 from __future__ import annotations
 

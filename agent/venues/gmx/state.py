@@ -148,6 +148,7 @@ class GmxState:
                 asset=view.asset,
                 prices=view.prices,
                 decimals=view.index.decimals,
+                short_decimals=view.short.decimals,
                 held=tuple(m for m in self.margins if m.market.token == view.market.token),
                 carry_long=view.carry_per_second(self.at_s, is_long=True),
                 carry_short=view.carry_per_second(self.at_s, is_long=False),

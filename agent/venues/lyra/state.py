@@ -17,6 +17,7 @@ from agent.market.scenario import Claim, Stressed
 from agent.market.snapshot import Quote
 from agent.market.vol import VolQuote
 from agent.pricing import black
+from agent.pricing.lean import Lean
 from agent.risk.calm import is_calm
 from agent.values.address import Address, MarketId
 from agent.values.amount import Token
@@ -31,6 +32,7 @@ from agent.venues.manifest import Stage
 
 MOST_DOUBTED = 8  # accounts near what is asked for: beyond so many the usual way is as fast
 FARTHEST = 0.9  # of the price
+_VALUED = ("delta", "gamma", "vega", "theta", "rho", "vanna", "volga")
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,16 +114,19 @@ class LyraState:
         live = (h for h in self.holdings if h.option_type.is_short and h.is_live(at_s))
         return tuple(_margin(self.standing, held) for held in live)
 
+    def _column(self, greek: str) -> Floats:
+        """Delta, gamma or vega of each position, its size in."""
+        if self.standing.spot_wad <= 0:
+            found: Floats = self._valued[_VALUED.index(greek)]
+            return found
+        values: Floats = getattr(self._lean, greek)
+        return values * self.table.live_sizes
+
     @cached_property
-    def _slopes(self) -> tuple[Floats, Floats, Floats]:
-        """Delta, gamma and vega of each position, its size in."""
-        market, table = self.standing, self.table
-        if market.spot_wad <= 0:
-            delta, gamma, vega, *_ = self._valued
-            return delta, gamma, vega
+    def _lean(self) -> Lean:
+        market = self.standing
         rate = market.collateral_terms.rate_wad / WAD
-        delta, gamma, vega = table.slopes(to_float(market.spot_wad), market.at_s, rate)
-        return delta * table.sizes, gamma * table.sizes, vega * table.sizes
+        return self.table.lean(to_float(market.spot_wad), market.at_s, rate)
 
     @property
     def _valued(self) -> Floats:
@@ -135,21 +140,19 @@ class LyraState:
             if len(rows):
                 terms = (table.strikes[rows], seconds[rows], table.vols[rows])
                 one = black.value(kind, spot, *terms, rate)
-                greeks = (one.delta, one.gamma, one.vega, one.theta, one.rho, one.vanna, one.volga)
-                found[:, rows] = greeks * table.sizes[rows]
+                found[:, rows] = [getattr(one, name) * table.sizes[rows] for name in _VALUED]
         return found
 
     @property
     def _greeks(self) -> list[Greeks]:
-        columns = (*self._slopes, *self._valued[3:])
+        columns = (*map(self._column, _VALUED[:3]), *self._valued[3:])
         return [Greeks(*row) for row in zip(*(column.tolist() for column in columns), strict=True)]
 
     def exposures(self, greek: str) -> Mapping[str, Sequence[float]]:
         """As `Massed` says."""
         if not self.holdings:
             return {}
-        places = {"delta": 0, "gamma": 1, "vega": 2}
-        found = self._slopes[places[greek]].tolist()
+        found = self._column(greek).tolist()
         return {self.standing.asset: [*found, *self.table.posted] if greek == "delta" else found}
 
     @property
@@ -164,9 +167,10 @@ class LyraState:
         market = self.standing
         if not 0 <= distance < FARTHEST or market.spot_wad <= 0:
             return False
-        rows = self.table.suspects(
-            market.collateral_terms, to_float(market.spot_wad), market.at_s, distance, within_s
-        )
+        terms, spot = market.collateral_terms, to_float(market.spot_wad)
+        if self.table.is_certain(terms, spot, market.at_s, distance, within_s):
+            return True
+        rows = self.table.suspects(terms, spot, market.at_s, distance, within_s)
         doubted = [held for row in rows if (held := self.holdings[row]).is_live(market.at_s)]
         if len(doubted) > MOST_DOUBTED:
             return False

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from agent.market.instrument import OptionKind
-from agent.pricing import lean
+from agent.pricing.lean import Lean, lean
 from agent.values.fixed import WAD, YEAR_S, to_float
 from agent.venues.lyra.holding import Holding
 from agent.venues.lyra.margin import CollateralTerms, OptionType
@@ -22,6 +22,10 @@ DOUBT = (
 )
 MIN_VOL = 1e-4
 MIN_TIME_S = 1.0
+ROOM = 0.03  # of the price, and time: how much wider is looked so that the next blocks need not
+ROOM_S = 1800.0
+
+Field = tuple[float, float, int, float]  # the lowest and highest price, from when to when
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,11 @@ class Table:
     def unsettled(self) -> Floats:
         """0.0 for what has settled and has no Greeks any more."""
         return np.array([0.0 if h.settled_at_wad else 1.0 for h in self.holdings])
+
+    @cached_property
+    def live_sizes(self) -> Floats:
+        """As ``sizes``, 0.0 for what has settled."""
+        return self.sizes * self.unsettled
 
     @cached_property
     def posted(self) -> tuple[float, ...]:
@@ -111,12 +120,29 @@ class Table:
         caps = np.where(is_put, amounts * strikes, np.where(in_base, amounts, np.inf))
         return signs, amounts, strikes, self.expiries[rows], caps, in_base, is_put
 
-    def slopes(self, spot: float, at_s: int, rate: float) -> tuple[Floats, Floats, Floats]:
-        """Delta, gamma and vega of one unit long of each."""
+    def lean(self, spot: float, at_s: int, rate: float) -> Lean:
+        """What delta, gamma and vega of one unit long of each follow from; not of what has settled."""
         seconds = np.maximum(self.expiries - at_s, 0.0)
-        delta, gamma, vega = lean.slopes(self.signs, spot, self.strikes, seconds, self.vols, rate)
-        live = self.unsettled
-        return delta * live, gamma * live, vega * live
+        return lean(self.signs, spot, self.strikes, seconds, self.vols, rate)
+
+    def is_certain(
+        self, terms: CollateralTerms, spot: float, at_s: int, distance: float, within_s: float
+    ) -> bool:
+        """Whether `suspects` has none. Once it had none in a wider field it has none in what lies inside."""
+        field = (spot * (1 - distance), spot * (1 + distance), at_s, at_s + within_s)
+        known = self._fields.get(terms)
+        if known is not None and _lies_in(field, known):
+            return True
+        wide = min(distance + ROOM, (1 + distance) / 2)
+        if not self.suspects(terms, spot, at_s, wide, within_s + ROOM_S):
+            self._fields.clear()
+            self._fields[terms] = (spot * (1 - wide), spot * (1 + wide), at_s, at_s + within_s + ROOM_S)
+            return True
+        return not self.suspects(terms, spot, at_s, distance, within_s)
+
+    @cached_property
+    def _fields(self) -> dict[CollateralTerms, Field]:
+        return {}
 
     def suspects(
         self, terms: CollateralTerms, spot: float, at_s: int, distance: float, within_s: float
@@ -158,3 +184,8 @@ class Table:
         scale = paid * np.where(in_base, amounts / np.maximum(spots, 1e-12), amounts)
         is_safe = self.collaterals > needed + DOUBT * (np.maximum(needed, scale) + 1e-9)
         return [int(row) for row in rows[~is_safe]]
+
+
+def _lies_in(inner: Field, outer: Field) -> bool:
+    lows, highs = inner[0] >= outer[0], inner[1] <= outer[1]
+    return lows and highs and inner[2] >= outer[2] and inner[3] <= outer[3]

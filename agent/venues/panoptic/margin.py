@@ -187,9 +187,10 @@ class PanopticMargin:
         return EPOCH_S - 1 - at_s % EPOCH_S
 
     def accrued_wad(self, at_s: int) -> Mapping[str, int]:
-        """Interest since the snapshot and before, of both tokens, in quote at the snapshot's price."""
+        """Interest since the snapshot and before, of both tokens, in quote at the tick that rules now."""
         owed = (self.account.stakes[0].interest(at_s), self.account.stakes[1].interest(at_s))
-        return {INTEREST: self._wad(self.denomination.to_quote(owed, self.sqrt_x96))}
+        tick = self._ruling(self.prices, self.at_s)[2]
+        return {INTEREST: self._wad(self.denomination.to_quote(owed, sqrt_price_x96(tick)))}
 
     def funded(self, amount_wad: int) -> PanopticMargin:
         """After ``amount_wad`` of quote is paid in; below zero, taken out."""

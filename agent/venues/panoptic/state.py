@@ -74,6 +74,13 @@ class PoolState:
         """The position of that key, None if it is not of this pool."""
         return next((held for held in self.account.held if self.position_key(held) == key), None)
 
+    def contracts(self, held: Held, size_wad: int) -> int:
+        """How many contracts of a position are ``size_wad`` of its `Position`, rounded up, at most all."""
+        if not self._is_lent_asset(held):
+            return min(size_wad, held.size)
+        whole = abs(self._position(held).size_wad)
+        return held.size if size_wad >= whole else -(-held.size * size_wad // whole)
+
     def position_key(self, held: Held) -> str:
         """Unique in the book."""
         return f"{self.key}:{held.number:#066x}"
@@ -82,20 +89,28 @@ class PoolState:
         view, terms = self.view, self.view.denomination
         both = worth(held, view.pool.sqrt_x96)
         quote = _quote(both, view)
+        asset_wad = rescale_down(both[terms.asset_kind], terms.asset_token.decimals, 18)
         return Position(
             venue="panoptic",
             key=self.position_key(held),
             instrument=self._instrument(held),
-            size_wad=held.size,
+            size_wad=asset_wad if self._is_lent_asset(held) else held.size,
             value_wad=rescale_down(quote, terms.quote_token.decimals, 18),
             greeks=greeks(held, (0, 0), terms, view.pool.tick, view.pool.sqrt_x96),
             mark_wad=view.price_wad,
         )
 
+    def _is_lent_asset(self, held: Held) -> bool:
+        """Whether it is nothing but the asset itself, owed or lent: what the offer trades."""
+        kind = self.view.denomination.asset_kind
+        return all(leg.width == 0 and leg.token_type == kind for leg in held.token_id.legs)
+
     def _instrument(self, held: Held) -> Instrument:
-        """The whole range of its option legs; loans and credits alone are tokens."""
+        """The whole range of its option legs. Loans and credits alone are tokens; those of the asset are of
+        the market that the offer trades in.
+        """
         terms, spacing = self.view.denomination, held.token_id.pool.spacing
-        market = MarketId(self.position_key(held))
+        market = terms.market if self._is_lent_asset(held) else MarketId(self.position_key(held))
         ticks = [tick for leg in held.token_id.legs if leg.width for tick in leg.ticks(spacing)]
         if not ticks:
             return Spot(market, terms.asset)
@@ -123,7 +138,7 @@ class PoolState:
             Position(
                 venue="panoptic",
                 key=f"{self.key}:collateral",
-                instrument=Spot(MarketId(f"{self.key}:collateral"), terms.asset),
+                instrument=Spot(terms.market, terms.asset),
                 size_wad=asset_wad,
                 value_wad=mul_down(asset_wad, price_wad) + quote_wad,
                 greeks=Greeks(delta=to_float(asset_wad)),

@@ -168,7 +168,7 @@ def _reduce(
     swapped; a token that is owed and not there makes the contract refuse. ``max_cost_wad`` bounds the minting
     fee, and how far the price may have moved: at a given price what comes back is the position's worth.
     """
-    size = min(action.size_wad, held.size)
+    size = min(pool.contracts(held, action.size_wad), held.size)
     if size <= 0:
         raise PlanInfeasible(conflicts=f"{action.key} holds nothing to reduce")
     left, view = held.size - size, pool.view

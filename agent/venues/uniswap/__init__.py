@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
+from agent.chain.shelf import Shelf
 from agent.market.intent import Action, Order
 from agent.values.address import Address
 from agent.values.amount import Token
@@ -22,12 +23,13 @@ class Uniswap:
     """One deployment with its configured pools, as a venue."""
 
     deployment: UniswapDeployment
+    shelf: Shelf = field(default_factory=Shelf, compare=False, repr=False)
 
     ability: ClassVar[Ability] = Ability(
         reads="liquidity ranges with fees",
         margin="",
         flip_exact=False,
-        writes=("spot trades",),
+        writes=("spot trades", "liquidity out"),
         bytecode="npm: @uniswap/v3-core 1.0.1, v3-periphery 1.4.4",
     )
 
@@ -49,7 +51,7 @@ class Uniswap:
 
     def read(self, account: Address, block: Block) -> Reading[UniswapState]:
         """The account in four rounds. Raises ReadReverted, DecodeMismatch or ContractMismatch."""
-        return reader.read(self.deployment, account, block)
+        return reader.read(self.deployment, account, block, self.shelf)
 
     def write(self, state: UniswapState, action: Action, account: Address, deadline_s: int) -> Order:
         """The action as calls and checks. Raises VenueUnknown or PlanInfeasible."""

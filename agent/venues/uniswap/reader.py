@@ -7,14 +7,17 @@ Liquidity in a pool that is not configured is not part of the book: anybody can 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import cast
 
 from eth_utils.crypto import keccak
 
 from agent.chain.abi import load
-from agent.chain.question import Question, Reply, ask
+from agent.chain.question import Question, Reply, Round, ask_again
+from agent.chain.question import Replies as LastingReplies
+from agent.chain.shelf import Shelf
 from agent.errors import ContractMismatch
 from agent.pricing.pool import Pool, ticks_in, words_between
 from agent.values.address import Address, MarketId
@@ -44,43 +47,69 @@ class _Token:
     claims: tuple[Claim, Claim]
 
 
-def read(uniswap: UniswapDeployment, account: Address, block: Block) -> Reading[UniswapState]:
-    """The account at ``block``. Raises ReadReverted, DecodeMismatch or ContractMismatch."""
+def read(uniswap: UniswapDeployment, account: Address, block: Block, shelf: Shelf) -> Reading[UniswapState]:
+    """The account at ``block``. Raises ReadReverted, DecodeMismatch or ContractMismatch.
+
+    What is asked is mostly what was asked of the block before: it is on the ``shelf``.
+    """
     del block  # nothing here depends on the time
     manager = Address(uniswap.position_manager)
-    first = yield from ask(_first(uniswap, account))
+    first = yield from ask_again(shelf.get("first", account, lambda: Round(_first(uniswap, account))))
     slots = {Address(pool.address): _slot(pool, first) for pool in uniswap.pools}
     count = first[("count", "", "")].integer
-    asked: dict[Key, Question] = {
-        ("token", "", index): Question(manager, UNISWAP["tokenOfOwnerByIndex"], (account, index))
-        for index in range(count)
-    }
-    second = yield from ask({**asked, **_bitmaps(slots, first)})
-    ticks = _ticks(slots, first, second)
-    ids = [second[("token", "", index)].integer for index in range(count)]
-    asked = {("position", "", token_id): Question(manager, MANAGER_POSITION, (token_id,)) for token_id in ids}
-    asked |= {
-        ("tick", pool, tick): Question(pool, POOL["ticks"], (tick,)) for pool in slots for tick in ticks[pool]
-    }
-    third = yield from ask(asked)
+    words = _words(slots, first)
+    asked = shelf.get(
+        "second", (account, count, words), lambda: Round(_second(manager, account, count, words))
+    )
+    second = yield from ask_again(asked)
+    ticks = _ticks(words, first, second)
+    ids = tuple(second[("token", "", index)].integer for index in range(count))
+    asked = shelf.get("third", (ids, ticks), lambda: Round(_third(manager, ids, ticks)))
+    third = yield from ask_again(asked)
     found = {_identity(pool, first): Address(pool.address) for pool in uniswap.pools}
     tokens = [
         token
         for token_id in ids
         if (token := _token(token_id, found, third[("position", "", token_id)])) is not None
     ]
-    fourth = yield from ask(_growth(tokens, manager))
+    ranges = tuple((token.pool, token.range) for token in tokens)
+    fourth = yield from ask_again(shelf.get("fourth", ranges, lambda: Round(_growth(tokens, manager))))
     views = {
-        Address(pool.address): _view(uniswap, pool, first, third, ticks[Address(pool.address)])
+        Address(pool.address): _view(pool, first, third, ticks[Address(pool.address)], shelf)
         for pool in uniswap.pools
     }
-    holdings = tuple(
-        _holding(token, views[token.pool], manager, {**first, **third, **fourth}) for token in tokens
-    )
+    holdings = tuple(_holding(token, views[token.pool], manager, first, fourth) for token in tokens)
     return UniswapState(
         pools=tuple(views.values()),
         holdings=tuple(held for held in holdings if held.range.liquidity or any(held.owed)),
     )
+
+
+def _second(
+    manager: Address, account: Address, count: int, words: Mapping[Address, range]
+) -> dict[Key, Question]:
+    asked: dict[Key, Question] = {
+        ("token", "", index): Question(manager, UNISWAP["tokenOfOwnerByIndex"], (account, index))
+        for index in range(count)
+    }
+    return asked | {
+        ("bitmap", pool, word): Question(pool, POOL["tickBitmap"], (word,))
+        for pool, own in words.items()
+        for word in own
+    }
+
+
+def _third(
+    manager: Address, ids: Sequence[int], ticks: Mapping[Address, tuple[int, ...]]
+) -> dict[Key, Question]:
+    asked: dict[Key, Question] = {
+        ("position", "", token_id): Question(manager, MANAGER_POSITION, (token_id,)) for token_id in ids
+    }
+    return asked | {
+        ("tick", pool, tick): Question(pool, POOL["ticks"], (tick,))
+        for pool, own in ticks.items()
+        for tick in own
+    }
 
 
 def pool_questions(pool: UniswapPool) -> dict[Key, Question]:
@@ -158,25 +187,22 @@ def _slot(pool: UniswapPool, first: Replies) -> tuple[int, int]:
     return sqrt_x96, tick
 
 
-def _bitmaps(slots: Mapping[Address, tuple[int, int]], first: Replies) -> dict[Key, Question]:
-    asked: dict[Key, Question] = {}
-    for pool, (_, tick) in slots.items():
-        spacing = first[("spacing", pool, "")].integer
-        for word in words_between(tick - REACH_TICKS, tick + REACH_TICKS, spacing):
-            asked[("bitmap", pool, word)] = Question(pool, POOL["tickBitmap"], (word,))
-    return asked
+def _words(slots: Mapping[Address, tuple[int, int]], first: Replies) -> dict[Address, range]:
+    """The words of each pool's bitmap around its price."""
+    return {
+        pool: words_between(tick - REACH_TICKS, tick + REACH_TICKS, first[("spacing", pool, "")].integer)
+        for pool, (_, tick) in slots.items()
+    }
 
 
-def _ticks(
-    slots: Mapping[Address, tuple[int, int]], first: Replies, second: Replies
-) -> dict[Address, tuple[int, ...]]:
+def _ticks(words: Mapping[Address, range], first: Replies, second: Replies) -> dict[Address, tuple[int, ...]]:
     """The initialised ticks of each pool around its price, rising."""
     found: dict[Address, tuple[int, ...]] = {}
-    for pool, (_, tick) in slots.items():
+    for pool, own in words.items():
         spacing = first[("spacing", pool, "")].integer
         found[pool] = tuple(
             initialised
-            for word in words_between(tick - REACH_TICKS, tick + REACH_TICKS, spacing)
+            for word in own
             for initialised in ticks_in(word, second[("bitmap", pool, word)].integer, spacing)
         )
     return found
@@ -220,6 +246,7 @@ def _growth(tokens: list[_Token], manager: Address) -> dict[Key, Question]:
     return asked
 
 
+@lru_cache(maxsize=256)
 def _pool_key(manager: Address, held: Range) -> bytes:
     """The name of the manager's liquidity in a range: keccak(owner, lower, upper), tightly packed."""
     ticks = b"".join(tick.to_bytes(3, "big", signed=True) for tick in (held.lower_tick, held.upper_tick))
@@ -227,12 +254,13 @@ def _pool_key(manager: Address, held: Range) -> bytes:
 
 
 def _view(
-    uniswap: UniswapDeployment, pool: UniswapPool, first: Replies, third: Replies, ticks: tuple[int, ...]
+    pool: UniswapPool, first: LastingReplies[Key], third: Replies, ticks: tuple[int, ...], shelf: Shelf
 ) -> PoolView:
     address = Address(pool.address)
+    names = shelf.get(f"names {address}", pool, lambda: tuple(pool_questions(pool)))
     sqrt_x96, tick = _slot(pool, first)
     return PoolView(
-        terms=terms_of(pool, first),
+        terms=shelf.get(f"terms {address}", first.data(names), lambda: terms_of(pool, first)),
         pool=Pool(
             sqrt_x96=sqrt_x96,
             tick=tick,
@@ -246,7 +274,7 @@ def _view(
     )
 
 
-def _holding(token: _Token, view: PoolView, manager: Address, replies: Replies) -> Holding:
+def _holding(token: _Token, view: PoolView, manager: Address, first: Replies, replies: Replies) -> Holding:
     """With the fees as ``collect`` would pay them: what the manager books for the token, but never more
     than the pool has booked for the manager, which rounds on its own.
     """
@@ -258,7 +286,7 @@ def _holding(token: _Token, view: PoolView, manager: Address, replies: Replies) 
         inside = growth_inside_x128(
             token.range,
             view.pool.tick,
-            replies[("growth", token.pool, side)].integer,
+            first[("growth", token.pool, side)].integer,
             lower[2 + side],
             upper[2 + side],
         )

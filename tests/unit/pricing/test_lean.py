@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.market.instrument import OptionKind
-from agent.pricing import black, lean
+from agent.pricing import black
+from agent.pricing.lean import lean
 
 seeds = st.integers(0, 10_000)
 
@@ -20,7 +21,8 @@ def test_delta_gamma_and_vega_are_those_of_the_full_formula(seed: int, spot: flo
     seconds = np.where(dice.random(count) < 0.1, 0.0, dice.uniform(0, 3 * 31_536_000, count))
     vols = np.where(dice.random(count) < 0.1, 0.0, dice.uniform(0.01, 3, count))
     signs = np.where(dice.random(count) < 0.5, 1.0, -1.0)
-    delta, gamma, vega = lean.slopes(signs, spot, strikes, seconds, vols, rate)
+    found = lean(signs, spot, strikes, seconds, vols, rate)
+    delta, gamma, vega = found.delta, found.gamma, found.vega
     for sign, kind in ((1.0, OptionKind.CALL), (-1.0, OptionKind.PUT)):
         rows = signs == sign
         slow = black.value(kind, spot, strikes[rows], seconds[rows], vols[rows], rate)
@@ -33,8 +35,9 @@ def test_each_answer_is_that_of_its_option_alone_whatever_stands_beside_it() -> 
     dice = np.random.default_rng(3)
     strikes, seconds = dice.uniform(500, 4000, 203), dice.uniform(0, 1e7, 203)
     vols, signs = dice.uniform(0.1, 2, 203), np.where(dice.random(203) < 0.5, 1.0, -1.0)
-    together = lean.slopes(signs, 2000.0, strikes, seconds, vols, 0.05)
+    together = lean(signs, 2000.0, strikes, seconds, vols, 0.05)
     for n in range(203):
-        alone = lean.slopes(*(a[n : n + 1] if isinstance(a, np.ndarray) else a
-                              for a in (signs, 2000.0, strikes, seconds, vols)), 0.05)  # fmt: skip
-        assert [float(a[0]) for a in alone] == [float(t[n]) for t in together]
+        one = slice(n, n + 1)
+        alone = lean(signs[one], 2000.0, strikes[one], seconds[one], vols[one], 0.05)
+        for greek in ("delta", "gamma", "vega"):
+            assert float(getattr(alone, greek)[0]) == float(getattr(together, greek)[n])
