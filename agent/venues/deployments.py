@@ -193,9 +193,10 @@ class GtradeDeployment(_Record):
     """gTrade (Gains), one diamond and one of the collaterals it takes, which must be worth a dollar.
 
     Prices come from ``prices_url`` (the protocol's public HTTP service) where there is one, else from the
-    feeds. Older than ``max_age_s`` (a feed's own: ``max_feed_age_s``) they are refused; where a pair has both,
-    they may be at most ``max_deviation_ppm`` apart. New trades are opened with ``collateral_bps`` of their
-    size. Orders can be taken back after ``timeout_blocks``, each reckoned to take ``block_ms``.
+    feeds. Older than ``max_age_s`` (a feed's own: ``max_feed_age_s``) they are refused; where a pair has
+    both, they may be at most ``max_deviation_ppm`` apart. New trades are opened with ``collateral_bps`` of their
+    size. Orders can be taken back after ``timeout_blocks``, each reckoned to take ``block_ms``; where the
+    contract is read, its own number counts.
     """
 
     diamond: AddressField
@@ -207,7 +208,7 @@ class GtradeDeployment(_Record):
     max_age_s: int = 60
     max_feed_age_s: int = 90_000
     max_deviation_ppm: int = 20_000
-    timeout_blocks: int  # getMarketOrdersTimeoutBlocks
+    timeout_blocks: int = 200
     block_ms: int
     collateral_bps: int = 2_500
 

@@ -19,10 +19,10 @@ from agent.venues.deployments import GtradeDeployment, GtradePair
 CODE_LIMIT = 100_000  # bytes
 P_10 = 10**10
 FEED_DECIMALS = 8
+FEED_UNIT = 100  # of a feed's answer, at the diamond's ten decimals
 COLLATERAL = 3  # what USDC is on Arbitrum
 PAIR = 1  # what ETH is everywhere
 TIMEOUT_BLOCKS = 200
-PART_MOST = 2**120 - 1
 
 
 @dataclass(frozen=True)
@@ -94,11 +94,11 @@ class Gtrade:
     @property
     def price(self) -> int:
         """The feed's, at 10 decimals."""
-        return cast(int, self.feed.call("latestRoundData")[1]) * 10 ** (10 - FEED_DECIMALS)
+        return cast(int, self.feed.call("latestRoundData")[1]) * FEED_UNIT
 
     def set_price(self, price: int) -> None:
         """Of 10 decimals, cut to the feed's eight."""
-        self.feed.send(self.owner, "setAnswer", price // 10 ** (10 - FEED_DECIMALS))
+        self.feed.send(self.owner, "setAnswer", price // FEED_UNIT)
 
     def set_terms(self, terms: PairTerms) -> Gtrade:
         """Other numbers for the pair; what has accrued is written down first."""

@@ -104,6 +104,7 @@ def request_of(
     placed: Placed,
     shape: Shape | None,
     requested_at_s: int,
+    waits_s: int,
     *,
     block_number: int = 0,
     tx_hash: TxHash | None = None,
@@ -138,16 +139,16 @@ def request_of(
         price_wad=_worst_wad(placed, shape, buys=size_wad > 0) if size_wad else 0,
         collateral_wad=rescale_down(amount, decimals, 18),
         requested_at_s=requested_at_s,
-        cancel_at_s=requested_at_s + wait_s(gtrade),
+        cancel_at_s=requested_at_s + waits_s,
         margin_key="" if placed.kind == MARKET_OPEN else trade_name(shape.index),
         block_number=block_number,
         tx_hash=tx_hash,
     )
 
 
-def wait_s(gtrade: GtradeDeployment) -> int:
-    """How long an order binds, rounded up."""
-    return -(-gtrade.timeout_blocks * gtrade.block_ms // 1_000)
+def wait_s(gtrade: GtradeDeployment, blocks: int) -> int:
+    """How long an order binds that may be taken back after so many blocks, rounded up."""
+    return -(-blocks * gtrade.block_ms // 1_000)
 
 
 def _meant(placed: Placed, shape: Shape, decimals: int) -> tuple[int, int]:

@@ -49,7 +49,6 @@ def read(
     told = source.fetch() if source is not None else {}
     one = yield from ask(_first(gtrade, account))
     prices = judge(gtrade, told, one, block)
-    _require_terms(gtrade, one)
     money = _money(gtrade, one)
     trades = _trades(gtrade, account, one)
     two = yield from ask(_second(gtrade, account, block, prices, money, trades))
@@ -62,7 +61,8 @@ def read(
     margins = tuple(
         _margin(gtrade, block, trade, pairs[trade[0][2]], prices[trade[0][2]], token, two) for trade in trades
     )
-    orders, asked = _orders(gtrade, block, trades, one)
+    blocks = one[("timeout",)].integer
+    orders, asked = _orders(gtrade, block, trades, one, blocks)
     return GtradeState(
         at_s=block.timestamp_s,
         views=tuple(View(pairs[pair.index], pair.asset, prices[pair.index]) for pair in gtrade.pairs),
@@ -75,7 +75,7 @@ def read(
         next_order=one[("counter",)].row[0],
         activated=one[("activated",)].integer,
         collateral_bps=gtrade.collateral_bps,
-        wait_s=wait_s(gtrade),
+        wait_s=wait_s(gtrade, blocks),
     )
 
 
@@ -103,17 +103,6 @@ def _first(gtrade: GtradeDeployment, account: Address) -> dict[Key, Question]:
     for pair in gtrade.pairs:
         asked |= questions.first(gtrade, pair, account)
     return asked | feed_questions(gtrade)
-
-
-def _require_terms(gtrade: GtradeDeployment, one: Replies) -> None:
-    """Orders bind as long as the deployment file says."""
-    blocks = one[("timeout",)].integer
-    if blocks != gtrade.timeout_blocks:
-        raise ContractMismatch(
-            target=gtrade.diamond,
-            expected=f"orders that bind for {gtrade.timeout_blocks} blocks, as the deployment file says",
-            reason=f"getMarketOrdersTimeoutBlocks is {blocks}",
-        )
 
 
 def _money(gtrade: GtradeDeployment, one: Replies) -> Money:
@@ -232,7 +221,7 @@ def _old_rate(gtrade: GtradeDeployment, pair: Pair, *, is_long: bool, two: Repli
 
 
 def _orders(
-    gtrade: GtradeDeployment, block: Block, trades: tuple[Trade, ...], one: Replies
+    gtrade: GtradeDeployment, block: Block, trades: tuple[Trade, ...], one: Replies, blocks: int
 ) -> tuple[tuple[Placed, ...], tuple[Request, ...]]:
     """The account's pending orders, and those of them that are requests. When they were left is reckoned back
     from their block.
@@ -245,7 +234,8 @@ def _orders(
     asked = []
     for placed in orders:
         past_s = max(0, block.number - placed.created_block) * gtrade.block_ms // 1_000
-        request = request_of(gtrade, placed, shapes.get(placed.trade), block.timestamp_s - past_s)
+        at_s, shape = block.timestamp_s - past_s, shapes.get(placed.trade)
+        request = request_of(gtrade, placed, shape, at_s, wait_s(gtrade, blocks))
         if request is not None:
             asked.append(request)
     return orders, tuple(asked)

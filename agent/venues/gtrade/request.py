@@ -17,7 +17,7 @@ from agent.venues.gtrade import event
 from agent.venues.gtrade.diary import Diary
 from agent.venues.gtrade.event import Told
 from agent.venues.gtrade.fragment import LEVERAGE, order_name, wad_of
-from agent.venues.gtrade.order import decode_order, decode_trade, request_of, tokens_of
+from agent.venues.gtrade.order import decode_order, decode_trade, request_of, tokens_of, wait_s
 
 PART = (9, 10)  # of what was asked: a fill of less is no matter of the price
 ENDS = frozenset(
@@ -51,6 +51,7 @@ def born(
             placed,
             diary.at(place, placed),
             timestamps_s[log.block_number],
+            wait_s(gtrade, gtrade.timeout_blocks),
             block_number=log.block_number,
             tx_hash=log.tx_hash,
         )
