@@ -194,9 +194,9 @@ class GtradeDeployment(_Record):
 
     Prices come from ``prices_url`` (the protocol's public HTTP service) where there is one, else from the
     feeds. Older than ``max_age_s`` (a feed's own: ``max_feed_age_s``) they are refused; where a pair has
-    both, they may be at most ``max_deviation_ppm`` apart. New trades are opened with ``collateral_bps`` of their
-    size. Orders can be taken back after ``timeout_blocks``, each reckoned to take ``block_ms``; where the
-    contract is read, its own number counts.
+    both, they may be at most ``max_deviation_ppm`` apart. New trades are opened with ``collateral_bps`` of
+    their size. Orders can be taken back after ``timeout_blocks``, each reckoned to take ``block_ms``; where
+    the contract is read, its own number counts.
     """
 
     diamond: AddressField

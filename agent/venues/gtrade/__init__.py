@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import ClassVar, cast
 
 from agent.chain.question import Question, ask
 from agent.market.intent import Action, Order
@@ -104,7 +104,8 @@ class Gtrade:
         replies = yield from ask(
             {one.key: Question(diamond, pending, (order_of(one.key),)) for one in requests}
         )
-        return tuple(bool(replies[one.key].integers[17]) for one in requests)
+        # of the order: its trade, whose it is, its number, and whether it is open
+        return tuple(bool(cast(tuple[object, ...], replies[one.key].outputs[0])[3]) for one in requests)
 
     def take_back(self, request: Request) -> Order:
         """The call that cancels it after its time; collateral that travels with it comes back."""

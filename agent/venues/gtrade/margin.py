@@ -21,7 +21,7 @@ from agent.venues.gtrade.pair import Pair
 THRESHOLD, FUNDING, BORROWING = "liquidation threshold", "funding", "borrowing"
 WAD_DECIMALS = 18
 ROUNDS = 48  # of a bisection
-MARGIN_PPM = 990_000  # of the largest leverage: impact is in the protocol's own leverage, too
+MARGIN_PPM = 990_000  # of the largest leverage: the price moves until a keeper acts
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +145,10 @@ class GtradeMargin:
         if held.whole // left > self.pair.max_leverage:
             return False
         after = self._booked(fee=self.pair.update_fee, collateral=left, whole=held.whole)
+        usd_wad = self.pair.money.to_usd(held.position)
+        impact = max(0, self.pair.impact(usd_wad, buys=not held.is_long))
         worth = after.worth_wad(after.price, after.at_s)
+        worth -= mul_div_up(held.position * self.pair.money.delta, impact, PERCENT)
         if worth <= 0 or after.is_liquidatable(after.prices, after.at_s):
             return False
         size = mul_div_up(held.position * self.pair.money.delta, self.price, held.open_price)
