@@ -23,7 +23,7 @@ from agent.errors import (
 from agent.market.intent import Action, AddCollateral, Order, Reduce, RemoveCollateral, Trade
 from agent.market.request import KeeperOffer, KeeperVenue, Phase, Request, RequestingState, canonical
 from agent.risk.liquidation import DIRECTIONS, solve_price
-from agent.sim.anvil import Anvil
+from agent.sim.anvil import Anvil, AnvilOptions
 from agent.sim.contract import Chain
 from agent.sim.deploy.gtrade import P_10, PAIR, Gtrade, PairTerms, deploy
 from agent.sim.node import Node
@@ -37,7 +37,7 @@ from agent.venues.gtrade.price import Told
 from agent.venues.gtrade.state import GtradeState
 from agent.venues.manifest import Stage
 from agent.venues.venue import Settlement
-from tests.venue_conformance.benches.gtrade import GENESIS_S, LargeCode
+from tests.venue_conformance.benches.gtrade import GENESIS_S
 from tests.venue_conformance.sender import send_all
 
 NAME = MarketId(f"gtrade:{PAIR}")
@@ -100,7 +100,7 @@ class World:
 
 @pytest.fixture(scope="module")
 def built(toolchain: Toolchain) -> Iterator[World]:
-    with Anvil(toolchain.anvil, LargeCode(genesis_s=GENESIS_S)) as node:
+    with Anvil(toolchain.anvil, AnvilOptions(genesis_s=GENESIS_S)) as node:
         chain = Chain(node)
         owner, keeper, user, other = (
             parse_address(a) for a in cast(list[str], node.request("eth_accounts"))[:4]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from agent.sim.compiler import SETTINGS, SOLC_VERSION, Compiled, compile_contracts
-from agent.sim.deploy import gmx
+from agent.sim.deploy import gmx, gtrade
 from agent.sim.toolchain import Toolchain
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -26,7 +26,7 @@ OWN = (
     "Passage",
     "PriceAggregator",
     "TableLens",
-    *sorted({*STAND_INS} - {"MintableToken", "PriceAggregator"}),
+    *sorted({*STAND_INS, "GtradeDiamond", *gtrade.FACETS} - {"MintableToken", "PriceAggregator"}),
 )
 
 

@@ -1,8 +1,7 @@
 """The stand-in of gTrade's diamond on a chain of ours: one pair, and the keeper whose answers fill orders.
 
 It has the diamond's interface and its published formulas, so that the agent cannot tell it apart, and a
-keeper who can also do what one should fear: answer late, at any price, in part, with a refusal, or not at
-all. It is larger than the limit that mainnet has: the chain is started with ``--code-size-limit``.
+keeper who can also do what one should fear: answer late, at any price, in part, with a refusal, or never.
 """
 
 from __future__ import annotations
@@ -10,13 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import cast
 
+from agent.sim.abi import Abi
 from agent.sim.artifact import own_artifact
 from agent.sim.contract import Chain, Contract, Receipt
 from agent.values.address import Address
 from agent.values.fixed import WAD
 from agent.venues.deployments import GtradeDeployment, GtradePair
 
-CODE_LIMIT = 100_000  # bytes
 P_10 = 10**10
 FEED_DECIMALS = 8
 FEED_UNIT = 100  # of a feed's answer, at the diamond's ten decimals
@@ -149,10 +148,30 @@ def deploy(
     feed = chain.deploy(owner, own_artifact("PriceAggregator"), "ETH / USD", FEED_DECIMALS, owner)
     dollar = chain.deploy(owner, own_artifact("PriceAggregator"), "USDC / USD", FEED_DECIMALS, owner)
     dollar.send(owner, "setAnswer", 10**FEED_DECIMALS)
-    diamond = chain.deploy(
-        owner, own_artifact("GtradeDiamond"), keeper, COLLATERAL, token.address, 6, dollar.address
-    )
+    diamond = _diamond(chain, owner, keeper, COLLATERAL, token.address, 6, dollar.address)
     token.send(owner, "mint", diamond.address, 100_000_000 * 10**6)
     system = Gtrade(diamond, token, feed, dollar, owner, keeper, terms)
     system.set_price(price)
     return system.set_terms(terms)
+
+
+FACETS = ("GtradeTrading", "GtradeAnswers", "GtradeResizing")
+
+
+def _diamond(chain: Chain, owner: Address, *args: object) -> Contract:
+    """The diamond with its facets, and the interface of all of them."""
+    main = own_artifact("GtradeDiamond")
+    diamond, entries = chain.deploy(owner, main, *args), list(main.abi)
+    for name in FACETS:
+        artifact = own_artifact(name)
+        facet = chain.deploy(owner, artifact, *args)
+        names = [str(entry["name"]) for entry in artifact.abi if entry["type"] == "function"]
+        selectors = [facet.abi.functions[name][0].selector for name in names]
+        diamond.send(owner, "setFacet", facet.address, selectors)
+        entries += [entry for entry in artifact.abi if entry["type"] in ("function", "event", "error")]
+    return chain.at("GtradeDiamond", diamond.address, Abi(_once(entries)))
+
+
+def _once(entries: list[dict[str, object]]) -> list[dict[str, object]]:
+    """Each name of a kind once: the facets share their events and errors."""
+    return list({(entry["type"], entry.get("name")): entry for entry in entries}.values())

@@ -7,6 +7,11 @@ interface IUsdFeed {
     function latestRoundData() external view returns (uint80, int256, uint256, uint256, uint80);
 }
 
+interface IToken {
+    function transferFrom(address from, address to, uint256 amount) external returns (bool);
+    function transfer(address to, uint256 amount) external returns (bool);
+}
+
 /// @title What the stand-in keeps and reckons: pairs, trades, fees, and where a trade ends
 /// @notice The formulas are the ones the protocol publishes for its version 10, written anew. There is one
 /// collateral, no fee tier, no borrowing group, and volume costs in proportion to its size.
@@ -34,15 +39,17 @@ abstract contract GtradeLedger is GtradeTypes {
     uint256 internal constant LEGACY_THRESHOLD = 90e10;
     uint8 internal constant V10 = 2;
 
-    address public immutable owner;
-    address public immutable keeper;
-    uint8 public immutable collateralIndex;
+    address internal immutable owner;
+    address internal immutable keeper;
+    uint8 internal immutable collateralIndex;
     Collateral internal money;
     IUsdFeed internal immutable usdFeed;
-    uint8 public getTradingActivated;
-    uint16 public getMarketOrdersTimeoutBlocks = 200;
+    uint8 internal activated;
+    uint16 internal timeoutBlocks = 200;
     uint24 internal govFeeP = 20_000;
 
+    /// @dev Where the diamond's other functions are.
+    mapping(bytes4 selector => address) internal facets;
     mapping(uint256 pair => Terms) internal terms;
     mapping(uint256 pair => PairFundingFeeData) internal fundingData;
     mapping(uint256 pair => PairBorrowingFeeData) internal borrowingData;
@@ -63,19 +70,23 @@ abstract contract GtradeLedger is GtradeTypes {
 
     // --- fees ----------------------------------------------------------------------------------------------
 
-    function getCollateralPriceUsd(uint8) public view returns (uint256) {
+    function collateralUsd() internal view returns (uint256) {
         (, int256 answer,,,) = usdFeed.latestRoundData();
         return uint256(answer);
     }
 
     function ofUsd(uint256 usd) internal view returns (uint256) {
-        return usd * 1e8 / getCollateralPriceUsd(collateralIndex) / money.precisionDelta;
+        return usd * 1e8 / collateralUsd() / money.precisionDelta;
     }
 
     function tradingFee(uint256 pair, uint256 position, bool isCounter) internal view returns (uint256) {
         uint256 basis = position * (isCounter ? terms[pair].counterMultiplier : 1e3);
         uint256 least = ofUsd(terms[pair].minSizeUsd) * 1e3;
         return (basis > least ? basis : least) * terms[pair].feeP / 1e10 / 100 / 1e3;
+    }
+
+    function minFeeUsd(uint256 pair) internal view returns (uint256) {
+        return terms[pair].minSizeUsd * terms[pair].feeP / 1e10 / 100;
     }
 
     function updateFee(uint256 pair) internal view returns (uint256) {
@@ -88,8 +99,8 @@ abstract contract GtradeLedger is GtradeTypes {
 
     // --- funding and borrowing -----------------------------------------------------------------------------
 
-    function getPairPendingAccFundingFees(uint8, uint16 _pairIndex, uint64 _currentPairPrice)
-        public
+    function fundingOf(uint16 _pairIndex, uint64 _currentPairPrice)
+        internal
         view
         returns (int128 accFundingFeeLongP, int128 accFundingFeeShortP, int56 currentFundingRatePerSecondP)
     {
@@ -129,7 +140,7 @@ abstract contract GtradeLedger is GtradeTypes {
         FundingFeeParams memory params = terms[pair].funding;
         int256 skew = skewOf(pair);
         if (skew == 0 || params.skewCoefficientPerYear == 0 || params.absoluteVelocityPerYearCap == 0) return 0;
-        int256 usd = skew * int256(price) / 1e18 * int256(getCollateralPriceUsd(collateralIndex)) / 1e8;
+        int256 usd = skew * int256(price) / 1e18 * int256(collateralUsd()) / 1e8;
         int256 sign = usd < 0 ? int256(-1) : int256(1);
         if (uint256(usd * sign) < uint256(params.thetaThresholdUsd) * 1e10) return 0;
         uint256 velocity = uint256(skew * sign) * params.skewCoefficientPerYear / 1e34;
@@ -178,8 +189,8 @@ abstract contract GtradeLedger is GtradeTypes {
         if (short > 100e20) short = 100e20;
     }
 
-    function getPairPendingAccBorrowingFees(uint8, uint16 _pairIndex, uint64 _currentPairPrice)
-        public
+    function borrowingOf(uint16 _pairIndex, uint64 _currentPairPrice)
+        internal
         view
         returns (uint128 accBorrowingFeeP)
     {
@@ -189,18 +200,8 @@ abstract contract GtradeLedger is GtradeTypes {
         return data.accBorrowingFeeP + uint128(rate * elapsed * _currentPairPrice);
     }
 
-    /// @dev The old borrowing, by the block, without groups.
-    function getBorrowingPairPendingAccFees(uint8, uint16 _pairIndex, uint256 _currentBlock, uint256)
-        public
-        view
-        returns (uint64 accFeeLong, uint64 accFeeShort, uint64 pairAccFeeLongDelta, uint64 pairAccFeeShortDelta)
-    {
-        uint64 acc = uint64(terms[_pairIndex].oldFeePerBlock * _currentBlock);
-        return (acc, acc, 0, 0);
-    }
-
-    function getTradePendingHoldingFeesCollateral(address _trader, uint32 _index, uint64 _currentPairPrice)
-        public
+    function holdingOf(address _trader, uint32 _index, uint64 _currentPairPrice)
+        internal
         view
         returns (TradeHoldingFees memory tradeHoldingFees)
     {
@@ -208,11 +209,11 @@ abstract contract GtradeLedger is GtradeTypes {
         TradeFeesData memory data = feesData[_trader][_index];
         int256 position = int256(positionOf(t.collateralAmount, t.leverage));
         if (infos[_trader][_index].contractsVersion >= V10) {
-            (int128 long, int128 short,) = getPairPendingAccFundingFees(0, t.pairIndex, _currentPairPrice);
+            (int128 long, int128 short,) = fundingOf(t.pairIndex, _currentPairPrice);
             int256 grown = int256(t.long ? long : short) - data.initialAccFundingFeeP;
             tradeHoldingFees.fundingFeeCollateral = position * grown / int256(uint256(t.openPrice)) / 1e10 / 100;
         }
-        uint256 acc = getPairPendingAccBorrowingFees(0, t.pairIndex, _currentPairPrice);
+        uint256 acc = borrowingOf(t.pairIndex, _currentPairPrice);
         tradeHoldingFees.borrowingFeeCollateral =
             uint256(position) * (acc - data.initialAccBorrowingFeeP) / t.openPrice / 1e10 / 100;
         uint256 old = terms[t.pairIndex].oldFeePerBlock * (block.number - oldSince[_trader][_index]);
@@ -229,11 +230,11 @@ abstract contract GtradeLedger is GtradeTypes {
 
     // --- where a trade ends --------------------------------------------------------------------------------
 
-    function getTradeLiquidationPrice(LiqPriceInput memory _input) public view returns (uint256) {
+    function liquidationPrice(LiqPriceInput memory _input) internal view returns (uint256) {
         int256 owed;
         uint8 version = V10;
         if (!_input.beforeOpened) {
-            owed = getTradePendingHoldingFeesCollateral(_input.trader, _input.index, _input.currentPairPrice)
+            owed = holdingOf(_input.trader, _input.index, _input.currentPairPrice)
                 .totalFeeCollateral - realizedOf(_input.trader, _input.index);
             version = infos[_input.trader][_input.index].contractsVersion;
         }
@@ -276,7 +277,7 @@ abstract contract GtradeLedger is GtradeTypes {
         uint256 multiplier,
         bool beforeOpened
     ) internal view returns (uint256) {
-        return getTradeLiquidationPrice(
+        return liquidationPrice(
             LiqPriceInput(
                 t.collateralIndex,
                 t.user,
@@ -301,7 +302,7 @@ abstract contract GtradeLedger is GtradeTypes {
     }
 
     /// @notice Whether an order to liquidate the trade would be executed at that price of the oracle.
-    function wouldLiquidate(address user, uint32 index, uint64 price) public view returns (bool) {
+    function isLiquidatable(address user, uint32 index, uint64 price) internal view returns (bool) {
         Trade memory t = trades[user][index];
         return t.isOpen && isOver(t.long, price, liquidationPriceOf(t, price, 0));
     }
@@ -312,28 +313,24 @@ abstract contract GtradeLedger is GtradeTypes {
         return int256(uint256(interest[pair].oiLongToken)) - int256(uint256(interest[pair].oiShortToken));
     }
 
-    function getTradeCumulVolPriceImpactP(
-        address,
+    function volumeImpactOf(
         uint16 _pairIndex,
         bool _long,
         uint256 _tradeOpenInterestUsd,
-        bool,
-        bool _open,
-        uint256
-    ) public view returns (int256 priceImpactP) {
+        bool _open
+    ) internal view returns (int256 priceImpactP) {
         uint256 depth = terms[_pairIndex].volumeDepthUsd;
         if (depth == 0) return 0;
         int256 impact = int256(_tradeOpenInterestUsd * 1e10 / depth / 2);
         return _long == _open ? impact : -impact;
     }
 
-    function getTradeSkewPriceImpactP(
-        uint8,
+    function skewImpactOf(
         uint16 _pairIndex,
         bool _long,
         uint256 _positionSizeToken,
         bool _open
-    ) public view returns (int256 priceImpactP) {
+    ) internal view returns (int256 priceImpactP) {
         uint256 depth = terms[_pairIndex].skewDepth;
         if (depth == 0) return 0;
         int256 trade = int256(_positionSizeToken) * (_long == _open ? int256(1) : int256(-1));
@@ -348,15 +345,15 @@ abstract contract GtradeLedger is GtradeTypes {
     {
         int256 half = int256(terms[t.pairIndex].spreadP / 2);
         output.fixedSpreadP = t.long == open ? half : -half;
-        uint256 usd = position * money.precisionDelta * getCollateralPriceUsd(collateralIndex) / 1e8;
+        uint256 usd = position * money.precisionDelta * collateralUsd() / 1e8;
         output.cumulVolPriceImpactP =
-            getTradeCumulVolPriceImpactP(t.user, t.pairIndex, t.long, usd, false, open, 0);
+            volumeImpactOf(t.pairIndex, t.long, usd, open);
         output.positionSizeToken = open
             ? position * money.precisionDelta * 1e10
                 / moved(price, output.fixedSpreadP + output.cumulVolPriceImpactP)
             : tokens;
         output.skewPriceImpactP =
-            getTradeSkewPriceImpactP(collateralIndex, t.pairIndex, t.long, output.positionSizeToken, open);
+            skewImpactOf(t.pairIndex, t.long, output.positionSizeToken, open);
         output.totalPriceImpactP =
             output.fixedSpreadP + output.cumulVolPriceImpactP + output.skewPriceImpactP;
         output.priceAfterImpact = moved(price, output.totalPriceImpactP);
@@ -379,11 +376,108 @@ abstract contract GtradeLedger is GtradeTypes {
 
     /// @dev After profit, what is booked and owed, and `fees`; never below 0.
     function valueOf(Trade memory t, int256 percent, int256 fees, uint64 price) internal view returns (uint256) {
-        int256 owed = getTradePendingHoldingFeesCollateral(t.user, t.index, price).totalFeeCollateral
+        int256 owed = holdingOf(t.user, t.index, price).totalFeeCollateral
             - realizedOf(t.user, t.index);
         int256 delta = int256(uint256(money.precisionDelta));
         int256 posted = int256(uint256(t.collateralAmount)) * delta;
         int256 value = (posted + posted * percent / 1e10 / 100) / delta - owed - fees;
         return value > 0 ? uint256(value) : 0;
+    }
+
+    // --- parts ---------------------------------------------------------------------------------------------
+
+    function done(PendingOrder memory o) internal {
+        orders[o.user][o.index].isOpen = false;
+        counters[o.user][1].openCount--;
+    }
+
+    function within(bool buys, uint256 price, uint256 expected, uint256 slippage) internal pure returns (bool) {
+        uint256 most = expected * slippage / 100 / 1e3;
+        return buys ? price <= expected + most : price >= expected - most;
+    }
+
+    function slippageOf(Trade memory t) internal view returns (uint256) {
+        uint16 own_ = infos[t.user][t.index].maxSlippageP;
+        return own_ > 0 ? own_ : 1e3;
+    }
+
+    function copyOf(Trade memory t) internal pure returns (Trade memory) {
+        return abi.decode(abi.encode(t), (Trade));
+    }
+
+    /// @dev Writes down what has accrued in the pair; before its open interest or its rates change.
+    function book(uint16 pair, uint64 price) internal {
+        (int128 long, int128 short, int56 rate) = fundingOf(pair, price);
+        fundingData[pair] = PairFundingFeeData(long, short, rate, uint32(block.timestamp), 0);
+        uint128 acc = borrowingOf(pair, price);
+        borrowingData[pair] = PairBorrowingFeeData(acc, uint32(block.timestamp), 0);
+    }
+
+    function reset(Trade memory t) internal {
+        TradeFeesData storage data = feesData[t.user][t.index];
+        PairFundingFeeData memory pair = fundingData[t.pairIndex];
+        data.initialAccFundingFeeP = t.long ? pair.accFundingFeeLongP : pair.accFundingFeeShortP;
+        data.initialAccBorrowingFeeP = borrowingData[t.pairIndex].accBorrowingFeeP;
+        oldSince[t.user][t.index] = block.number;
+    }
+
+    function realize(Trade memory t, uint64 price) internal {
+        int256 owed = holdingOf(t.user, t.index, price).totalFeeCollateral;
+        TradeFeesData storage data = feesData[t.user][t.index];
+        if (owed > 0) data.realizedTradingFeesCollateral += uint128(uint256(owed));
+        else data.realizedPnlCollateral -= int128(owed);
+        book(t.pairIndex, price);
+        reset(t);
+    }
+
+    function charge(Trade memory t, uint256 fee) internal {
+        feesData[t.user][t.index].realizedTradingFeesCollateral += uint128(fee);
+    }
+
+    function save(Trade memory t, OrderType kind, bool isPnlPositive) internal {
+        trades[t.user][t.index] = t;
+        emit TradePositionUpdated(
+            t.user,
+            t.index,
+            t.collateralAmount,
+            t.leverage,
+            t.openPrice,
+            t.sl,
+            t.positionSizeToken,
+            kind,
+            isPnlPositive
+        );
+    }
+
+    function add(uint256 pair, bool long, uint256 tokens) internal {
+        if (long) interest[pair].oiLongToken += uint128(tokens);
+        else interest[pair].oiShortToken += uint128(tokens);
+    }
+
+    function remove(uint256 pair, bool long, uint256 tokens) internal {
+        if (long) interest[pair].oiLongToken -= uint128(tokens);
+        else interest[pair].oiShortToken -= uint128(tokens);
+    }
+
+    function pay(address to, uint256 amount) internal {
+        if (amount > 0) IToken(money.collateral).transfer(to, amount);
+    }
+
+    function bounds(Trade memory t, uint64 price, uint256 end, uint256 next) internal pure returns (CancelReason) {
+        bool over = isOver(t.long, price, end) || isOver(t.long, price, next);
+        return over ? CancelReason.LIQ_REACHED : CancelReason.NONE;
+    }
+
+    function effectiveOf(Trade memory next, uint64 price, uint256 fee) internal view returns (uint256) {
+        uint256 position = positionOf(next.collateralAmount, next.leverage);
+        uint64 after_ = impactOf(next, price, position, false, next.positionSizeToken).priceAfterImpact;
+        int256 fees = int256(tradingFee(next.pairIndex, position, next.isCounterTrade) + fee);
+        uint256 value = valueOf(next, profitOf(next, after_), fees, price);
+        return value == 0 ? type(uint24).max : position * price / next.openPrice * 1e3 / value;
+    }
+
+    modifier only(address who) {
+        if (msg.sender != who) revert NotAuthorized();
+        _;
     }
 }

@@ -85,8 +85,8 @@ abstract contract GtradeViews is GtradeLedger {
         return terms[_pairIndex].minSizeUsd;
     }
 
-    function pairMinFeeUsd(uint256 _pairIndex) public view returns (uint256) {
-        return terms[_pairIndex].minSizeUsd * terms[_pairIndex].feeP / 1e10 / 100;
+    function pairMinFeeUsd(uint256 _pairIndex) external view returns (uint256) {
+        return minFeeUsd(_pairIndex);
     }
 
     function pairMinLeverage(uint256 _pairIndex) external view returns (uint256) {
@@ -164,5 +164,66 @@ abstract contract GtradeViews is GtradeLedger {
 
     function withinMaxBorrowingGroupOi(uint8, uint16, bool, uint256) external pure returns (bool) {
         return true;
+    }
+
+    function getTradingActivated() external view returns (uint8) {
+        return activated;
+    }
+
+    function getMarketOrdersTimeoutBlocks() external view returns (uint16) {
+        return timeoutBlocks;
+    }
+
+    function getCollateralPriceUsd(uint8) external view returns (uint256) {
+        return collateralUsd();
+    }
+
+    /// @notice The old borrowing, by the block, without groups.
+    function getBorrowingPairPendingAccFees(uint8, uint16 _pairIndex, uint256 _currentBlock, uint256)
+        external
+        view
+        returns (uint64 accFeeLong, uint64 accFeeShort, uint64 pairAccFeeLongDelta, uint64 pairAccFeeShortDelta)
+    {
+        uint64 acc = uint64(terms[_pairIndex].oldFeePerBlock * _currentBlock);
+        return (acc, acc, 0, 0);
+    }
+
+    function getTradePendingHoldingFeesCollateral(address _trader, uint32 _index, uint64 _currentPairPrice)
+        external
+        view
+        returns (TradeHoldingFees memory tradeHoldingFees)
+    {
+        return holdingOf(_trader, _index, _currentPairPrice);
+    }
+
+    function getTradeLiquidationPrice(LiqPriceInput memory _input) external view returns (uint256) {
+        return liquidationPrice(_input);
+    }
+
+    /// @notice Whether an order to liquidate the trade would be executed at that price of the oracle.
+    function wouldLiquidate(address user, uint32 index, uint64 price) external view returns (bool) {
+        return isLiquidatable(user, index, price);
+    }
+
+    function getTradeCumulVolPriceImpactP(
+        address,
+        uint16 _pairIndex,
+        bool _long,
+        uint256 _tradeOpenInterestUsd,
+        bool,
+        bool _open,
+        uint256
+    ) external view returns (int256 priceImpactP) {
+        return volumeImpactOf(_pairIndex, _long, _tradeOpenInterestUsd, _open);
+    }
+
+    function getTradeSkewPriceImpactP(
+        uint8,
+        uint16 _pairIndex,
+        bool _long,
+        uint256 _positionSizeToken,
+        bool _open
+    ) external view returns (int256 priceImpactP) {
+        return skewImpactOf(_pairIndex, _long, _positionSizeToken, _open);
     }
 }

@@ -16,7 +16,7 @@ from agent.market.position import Position
 from agent.market.snapshot import Quote, VenueState
 from agent.sim.anvil import Anvil, AnvilOptions
 from agent.sim.contract import Chain
-from agent.sim.deploy.gtrade import CODE_LIMIT, COLLATERAL, P_10, PAIR, Gtrade, deploy
+from agent.sim.deploy.gtrade import COLLATERAL, P_10, PAIR, Gtrade, deploy
 from agent.sim.node import Node
 from agent.values.address import Address, MarketId, parse_address
 from agent.values.fixed import WAD, mul_down, mul_up
@@ -28,13 +28,6 @@ NEEDS = ""
 GENESIS_S = 1_750_000_000
 UNIT = 10**12  # wads in the token's smallest unit
 NAME = MarketId(f"gtrade:{PAIR}")
-
-
-class LargeCode(AnvilOptions):
-    """The stand-in is larger than the limit that mainnet has."""
-
-    def arguments(self, port: int) -> list[str]:
-        return [*super().arguments(port), "--code-size-limit", str(CODE_LIMIT)]
 
 
 @dataclass(frozen=True)
@@ -192,7 +185,7 @@ class GtradeBench:
 
 @contextmanager
 def bench(street: Street) -> Iterator[GtradeBench]:
-    with Anvil(street.toolchain.anvil, LargeCode(genesis_s=GENESIS_S)) as node:
+    with Anvil(street.toolchain.anvil, AnvilOptions(genesis_s=GENESIS_S)) as node:
         chain = Chain(node)
         owner, keeper, account, other = (
             parse_address(a) for a in cast(list[str], node.request("eth_accounts"))[:4]
