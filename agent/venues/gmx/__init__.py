@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from agent.chain.question import Question, ask
 from agent.market.intent import Action, Order
@@ -13,6 +14,7 @@ from agent.values.amount import Token
 from agent.values.block import Block
 from agent.values.call import Reading
 from agent.values.log import Filter, Log
+from agent.venues.ability import Ability
 from agent.venues.deployments import GmxDeployment
 from agent.venues.gmx import event, identity, reader, request, writer
 from agent.venues.gmx.fragment import GMX
@@ -30,6 +32,14 @@ def _source(gmx: GmxDeployment) -> PriceSource | None:
 @dataclass(frozen=True, slots=True)
 class Gmx:
     """One deployment, as a venue. ``source``: prices that are not on the chain; None: the feeds' are used."""
+
+    ability: ClassVar[Ability] = Ability(
+        reads="positions, orders, funding, borrowing, impact, caps, claimables",
+        margin="each position by itself, next accumulators",
+        flip_exact=True,
+        writes=("trade", "collateral", "reduce"),
+        bytecode="published records, out of tree (GMX_DEPLOYMENTS)",
+    )
 
     deployment: GmxDeployment
     source: PriceSource | None = field(default=None, compare=False)
