@@ -47,6 +47,7 @@ class AnvilOptions:
     fork_url: str | None = None
     fork_block: int | None = None
     slots_in_an_epoch: int = 32
+    kept_states: int = 128  # on disk, beside those in memory: of a large chain each is tens of megabytes
 
     def arguments(self, port: int) -> list[str]:
         """The command line after the program's name."""
@@ -60,6 +61,7 @@ class AnvilOptions:
             "--color",
             "never",
         ]
+        words += ["--max-persisted-states", self.kept_states]
         if self.genesis_s is not None:
             words += ["--timestamp", self.genesis_s]
         if not self.automine:
@@ -84,6 +86,7 @@ class Anvil:
         self._ready_s = ready_s
         self._process: subprocess.Popen[bytes] | None = None
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - as long as the process
+        self._states: tempfile.TemporaryDirectory[str] | None = None
         self.url = ""
 
     def __enter__(self) -> Node:
@@ -117,7 +120,9 @@ class Anvil:
         self.url = f"http://127.0.0.1:{port}"
         self._log.seek(0)
         self._log.truncate()
-        command = [str(self._program), *self._options.arguments(port)]
+        # in its own place it would leave them behind whenever it is killed
+        self._states = tempfile.TemporaryDirectory(prefix="evenkeel-anvil-", ignore_cleanup_errors=True)
+        command = [str(self._program), *self._options.arguments(port), "--cache-path", self._states.name]
         try:
             self._process = subprocess.Popen(
                 command,
@@ -161,14 +166,16 @@ class Anvil:
     def stop(self) -> None:
         """End the process; again is harmless."""
         process, self._process = self._process, None
-        if process is None:
-            return
-        process.terminate()
-        try:
-            process.wait(timeout=5)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait(timeout=5)
+        if process is not None:
+            process.terminate()
+            try:
+                process.wait(timeout=5)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait(timeout=5)
+        states, self._states = self._states, None
+        if states is not None:
+            states.cleanup()
 
 
 def free_port() -> int:
