@@ -141,10 +141,10 @@ class GmxBench:
 
     def slack_wad(self, trade: Trade) -> tuple[int, int]:
         """The tier that an improvement earns, and the reward that is quoted as none; and that an impact is
-        paid in tokens at a price with the impact in it.
+        paid in tokens at a price with the impact in it. `paid_wad` knows the dearer tier only.
         """
         worth = mul_up(abs(trade.size_wad), trade.limit_price_wad)
-        return worth // 1_000, worth // 10**6
+        return worth // 1_000, worth * 2 // 10_000 + worth // 10**6
 
     def foretold_slack_wad(self, trade: Trade) -> tuple[int, int]:
         """What opens brings its own collateral, a quarter of its size, which the account does not foresee."""
