@@ -127,7 +127,7 @@ def test_venues_says_of_what_nothing_is_known_and_of_what_is_another(
     told = ask("venues", "--rpc", chain.url, "--deployment", path, "--json")
     assert told.code == 0
     assert all(c["met"] is None for v in told.json["venues"] for c in v["contracts"])  # type: ignore[attr-defined]
-    assert "not watched" in ask("venues", "--rpc", chain.url, "--deployment", path).out
+    assert "unpinned" in ask("venues", "--rpc", chain.url, "--deployment", path).out
     deployment = chain.deployment()
     assert deployment.curie is not None
     other = deployment.curie.model_copy(update={"vault": chain.lyra.quote.address})
@@ -247,7 +247,8 @@ def test_the_way_out_is_told_with_its_cost_and_its_day(chain: Localnet, ask: Ask
         edit(config, venue, ends=ends)
     told = ask("venues", "-c", config, "--json")
     assert told.code == 0, told.err
-    exits = {v["venue"]: v["exit"] for v in told.json["venues"]}  # type: ignore[attr-defined]
+    exits = {v["venue"]: v["exit"] for v in told.json["venues"] if v["exit"]}  # type: ignore[attr-defined]
+    assert set(exits) == {"curie", "lyra", "uniswap"}
     (perpetual,) = exits["curie"]["steps"]
     assert (perpetual["action"], perpetual["size"], perpetual["refusal"]) == ("Trade", "6.06", None)
     assert 0 < float(exits["curie"]["cost"]) < 6.06 * 2_000 / 100
