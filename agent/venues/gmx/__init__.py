@@ -19,9 +19,11 @@ from agent.venues.deployments import GmxDeployment
 from agent.venues.gmx import event, identity, reader, request, writer
 from agent.venues.gmx.fragment import GMX
 from agent.venues.gmx.key import key_of
+from agent.venues.gmx.order import Placed
 from agent.venues.gmx.sheet import PriceSource
 from agent.venues.gmx.state import GmxState
 from agent.venues.gmx.ticker import Tickers
+from agent.venues.gmx.writer import Revision
 from agent.venues.venue import Settlement, Stage
 
 
@@ -114,3 +116,7 @@ class Gmx:
     def take_back(self, request: Request) -> Order:
         """The call that cancels it; the fee that is left and the collateral come back."""
         return writer.take_back(self.deployment, bytes.fromhex(request.key[2:]))
+
+    def revise(self, placed: Placed, revision: Revision) -> Order:
+        """The call that changes an order that waits for its price. Raises PlanInfeasible for others."""
+        return writer.revise(self.deployment, placed, revision)
