@@ -88,6 +88,7 @@ def entry_json(entry: Entry, way_out: Exit | None) -> Json:
         "settlement": entry.settlement,
         "sound": entry.is_sound,
         "refusal": entry.refusal or None,
+        "unread": entry.unread or None,
         "can": {
             "read": ability.reads,
             "margin": ability.margin or None,
@@ -152,9 +153,7 @@ def _panel(chain_id: int, entry: Entry, way_out: Exit | None) -> Group:
     if entry.manifest.note:
         lines.append(Text(f"  {entry.manifest.note}"))
     if entry.unexpected:
-        lines.append(
-            Text(f"  {entry.unexpected} of {len(entry.places)} addresses are unpinned: {UNPINNED}")
-        )
+        lines.append(Text(f"  {entry.unexpected} of {len(entry.places)} addresses are unpinned: {UNPINNED}"))
     seen = entry.manifest.verified
     if seen is not None:
         lines.append(Text(f"  verified {seen.date}" + (f" at block {seen.block}" if seen.block else "")))

@@ -1,5 +1,5 @@
-"""What runs on our own chain, written into its deployment file, so that a change of it is noticed: the hash of
-every contract's code, and how long the structs are that are read.
+"""What runs on our own chain, written into its deployment file, so that a change of it is noticed: the hash
+of every contract's code, and how long the structs are that are read.
 """
 
 from __future__ import annotations

@@ -30,10 +30,10 @@ Drifts = dict[str, tuple[str, ...]]  # by venue, what differs
 
 @dataclass(frozen=True, slots=True)
 class Watch:
-    """What is expected of a deployment's contracts. ``unpinned``: those that are named and of which nothing is
-    expected; they are held against the code that they had at the first look, in ``first``. ``codeless``: venues
-    that take no account with code; ``one_by_one``: the node runs no program without an address, so that all
-    code has to be fetched; unpinned contracts are then left out.
+    """What is expected of a deployment's contracts. ``unpinned``: those that are named and of which nothing
+    is expected; they are held against the code that they had at the first look, in ``first``.
+    ``codeless``: venues that take no account with code; ``one_by_one``: the node runs no program without an
+    address, so that all code has to be fetched; unpinned contracts are then left out.
     """
 
     expected: tuple[

@@ -1,4 +1,6 @@
-"""GMX's own bytecode from its published records: a long of ether backed by dollars, a short of bitcoin by itself."""
+"""GMX's own bytecode from its published records: a long of ether backed by dollars, a short of bitcoin backed
+by bitcoin.
+"""
 
 from __future__ import annotations
 
