@@ -48,7 +48,8 @@ class LargeCode(AnvilOptions):
 
 
 def options(genesis_s: int) -> AnvilOptions:
-    return LargeCode(genesis_s=genesis_s, gas_limit=60_000_000)
+    # history of code this large fills a disk by the gigabyte
+    return LargeCode(genesis_s=genesis_s, gas_limit=60_000_000, kept_states=8)
 
 
 def percent(value: float) -> int:
