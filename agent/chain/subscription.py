@@ -39,11 +39,10 @@ class Subscription:
         deadline, parts = time.monotonic() + timeout_s, urlsplit(url)
         is_secret = parts.scheme == "wss"
         self.endpoint = redacted(url)
-        self._open = ExitStack()
-        plain = self._open.enter_context(
-            connected(parts.hostname or "", parts.port or (443 if is_secret else 80), None, deadline)
-        )
-        try:
+        with ExitStack() as opening:  # closes what is open if the rest fails
+            plain = opening.enter_context(
+                connected(parts.hostname or "", parts.port or (443 if is_secret else 80), None, deadline)
+            )
             socket = connect(
                 url,
                 sock=plain,
@@ -55,7 +54,7 @@ class Subscription:
                 ping_timeout=PING_S,
                 max_size=MAX_BYTES,
             )
-            self._socket = self._open.enter_context(socket)
+            self._socket = opening.enter_context(socket)
             self._early: deque[dict[str, Json]] = deque()  # what it told before it said under which name
             calls: dict[int, RpcCall] = {
                 _SUBSCRIBE: ("eth_subscribe", ["newHeads"]),
@@ -64,9 +63,7 @@ class Subscription:
             answers = self._asked(calls, deadline)
             self._name = answers[_SUBSCRIBE]
             self.chain_id = ChainId(shape.quantity(answers[_CHAIN], "eth_chainId"))
-        except BaseException:
-            self.close()
-            raise
+            self._open = opening.pop_all()
 
     def next(self, timeout_s: float) -> Block | None:
         """The next head; None for one without a hash, of which nothing can be read. Raises TimeoutError."""
