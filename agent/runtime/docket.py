@@ -117,7 +117,8 @@ class Docket:
         takers = {venue.name: venue for venue in _keepers(venues)}
         now_s, number = snapshot.block.timestamp_s, snapshot.block.number
         found = open_requests(snapshot)
-        watched = {one.venue for one in snapshot.standings if one.access is Access.WATCH}  # nothing is written
+        # where we only look nothing is written, and so nothing taken back
+        watched = {one.venue for one in snapshot.standings if one.access is Access.WATCH}
         due = [r for r in found if is_due_back(r, now_s) and r.venue in takers and r.venue not in watched]
         return Pending(
             tuple(request for request in found if request not in due),

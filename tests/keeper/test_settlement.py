@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
+from agent.market.access import PermittedRequesting, permitted
 from agent.market.intent import TakeBack, Trade
-from agent.market.request import Phase
-from agent.runtime.cycle import Pass
+from agent.market.request import Phase, Request
+from agent.market.standing import Access, Standing
+from agent.planning.pending import is_keeper, late_venues
+from agent.planning.plan import plan
+from agent.risk.assessment import assess
+from agent.runtime.cycle import Pass, next_intent, writers
 from agent.sim.toolchain import Toolchain
 from agent.values.fixed import WAD
+from tests.keeper.market import LateState
 from tests.keeper.world import POLICY, World, fresh, world
 
 TRIGGER = 0.3  # the band is one of the asset; beyond this share of it a hedge is due
@@ -354,3 +361,29 @@ def test_nothing_is_said_to_be_infeasible_while_the_only_keeper_is_waited_for(
             done = book.step()
             assert done.plans == () and done.refused == ()
         assert book.births() == 1
+
+
+def test_a_closing_venue_that_settles_by_a_keeper_is_still_one(book: World) -> None:
+    """What only gets smaller there gets smaller later, is naked meanwhile and asked for once."""
+    asked(book)
+    fill(book)
+    book.settled()
+    book.hold(4.2)  # sold by five: 0.8 are to be bought back, 0.5 of them where they cost least
+    desk = book.desk
+    snapshot = desk.eye.see(book.account, desk.eye.rpc.block("latest"))
+    closing = replace(snapshot, standings=(Standing("late", Access.REDUCE),))
+    seen = permitted(closing)
+    (offer,) = seen.venue("late").offers
+    assert is_keeper(offer) and offer.wait_s == 60
+    assert (offer.max_buy_wad, offer.max_sell_wad) == (WAD, 0)
+    assert late_venues(seen) == {"late"}
+    judged, intent = assess(snapshot, desk.bounds), next_intent(desk, snapshot.block)
+    plans = plan(seen, judged, POLICY, writers(desk, closing), intent.id)
+    (trade,) = [leg for leg in plans[0].actions if isinstance(leg, Trade)]
+    assert trade.venue == "late" and plans[0].naked_usd_s == pytest.approx(trade.size_wad / WAD * 2000 * 120)
+    state = seen.venue("late")
+    assert isinstance(state, PermittedRequesting) and isinstance(state.state, LateState)
+    asked_for = Request("late", "0x1", offer.market, "ETH", WAD * 6 // 10, 2100 * WAD, 0, 0, 60)
+    waiting = PermittedRequesting(replace(state.state, requests=(asked_for,)), Access.REDUCE)
+    assert waiting.requests == (asked_for,)
+    assert [one.max_buy_wad for one in waiting.offers] == [WAD * 4 // 10]
