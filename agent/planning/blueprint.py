@@ -104,8 +104,8 @@ def _add_delta_rows(draft: _Draft) -> None:
 def _add_held_rows(draft: _Draft, asset: str) -> None:
     """The band holds for what is held, too, as long as nobody has filled what is on its way: what can be done
     at once is done at once as far as the band asks for it, and nothing takes the book out of its band (or
-    farther out) on the strength of a fill that has not happened. Where keepers wait, no more than half the band
-    does, if anybody else can be had: the other half is for what the market does meanwhile.
+    farther out) on the strength of a fill that has not happened. No more than half the band waits for
+    keepers, if anybody else can be had: the other half is for what the market does meanwhile.
     """
     ask, policy = draft.ask, draft.ask.policy
     if not (asset in ask.pending.assets or any(is_keeper(d.offer) for d in draft.items.deals)):
