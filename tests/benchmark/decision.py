@@ -2,7 +2,7 @@
 
 Fails on nothing. The book of `book`: 100 margin accounts, 3 venues, 200 options. What the chain answered is
 replayed from memory, block by block, with another price in each. Each block is timed in several runs over the
-recording and its least time counts; the percentiles are over blocks. Garbage is collected between blocks.
+recording and its least time counts; the percentiles are over blocks. Garbage is collected between runs.
 """
 
 from __future__ import annotations
@@ -111,11 +111,11 @@ def measure(place: Path = PLACE, blocks: int = BLOCKS) -> dict[str, float]:
     idle: dict[int, list[float]] = {}
     for _ in range(RUNS):
         replay = Replay(recording)
+        gc.collect()
+        gc.freeze()
+        gc.disable()
         for number in range(len(recording.blocks)):
-            gc.collect()
-            gc.disable()
             times, *_, signed = replay.step()
-            gc.enable()
             if number < WARM:
                 continue
             if signed is None:
@@ -123,6 +123,8 @@ def measure(place: Path = PLACE, blocks: int = BLOCKS) -> dict[str, float]:
             else:
                 spans = [after - before for before, after in pairwise(times)]
                 hedges.setdefault(number, []).append(spans)
+        gc.enable()
+        gc.unfreeze()
     least = [min(runs, key=sum) for runs in hedges.values()]
     found = {
         "decision_p50_ms": _share([sum(spans) for spans in least], 0.50),

@@ -18,7 +18,7 @@ from agent.errors import (
     TransactionReverted,
     VenueUnknown,
 )
-from agent.market.intent import Action, AddCollateral, Reduce, RemoveCollateral, Trade
+from agent.market.intent import Action, AddCollateral, Order, Reduce, RemoveCollateral, Trade
 from agent.market.margin import (
     AccruingAccount,
     CollateralKind,
@@ -35,10 +35,12 @@ from agent.sim.toolchain import Toolchain
 from agent.values.address import Address, MarketId, parse_address
 from agent.values.fixed import WAD, mul_down, mul_up
 from agent.venues.deployments import GmxToken
-from agent.venues.gmx import Gmx
+from agent.venues.gmx import Gmx, writer
+from agent.venues.gmx.fragment import LIMIT_INCREASE
 from agent.venues.gmx.order import words_of
 from agent.venues.gmx.price import Price
 from agent.venues.gmx.sheet import Told
+from agent.venues.gmx.writer import Revision
 from agent.venues.venue import Settlement
 from tests.gmx import FLOAT, World, reworded, stand_in_world
 
@@ -401,6 +403,23 @@ def test_the_check_fails_where_the_order_was_not_taken(world: World) -> None:
         world.perform(replace(order, calls=order.calls[:-1]))
 
 
+def test_two_requests_of_one_plan_and_a_fill_in_between_are_no_contradiction(world: World) -> None:
+    world.execute(ask(world, trade(world, 5 * WAD))[0])
+    (waiting,) = ask(world, trade(world, WAD))
+    state = world.read()
+    (margin,) = state.margins
+    actions = (trade(world, 2 * WAD), AddCollateral("gmx", margin.key, 700 * WAD))
+    orders = [world.venue.write(state, action, world.user, 0) for action in actions]
+    world.execute(waiting)  # before what was planned with it open is mined
+    world.perform(
+        Order(
+            calls=tuple(call for order in orders for call in order.calls),
+            post=tuple(check for order in orders for check in order.post),
+        )
+    )
+    assert len(world.read().requests) == 2
+
+
 def test_the_fee_is_what_the_protocol_asks_and_most_of_it_comes_back(world: World) -> None:
     state = world.read()
     (call,) = (
@@ -466,6 +485,34 @@ def test_a_frozen_order_waits_and_can_be_taken_back(world: World) -> None:
     world.node.warp(301)
     world.perform(world.venue.take_back(request))
     assert requests(world)[0].phase is Phase.CANCELLED
+
+
+def test_an_order_that_waits_for_a_price_is_changed_in_place_and_thawed(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "MARKET_INCREASE", LIMIT_INCREASE)
+    (key,) = ask(world, trade(world, WAD))
+    world.order_handler.send(world.keeper, "freezeWith", key, b"")
+    (before,) = world.read().orders
+    assert before.is_frozen
+    revision = Revision(before.size_usd // 2, before.acceptable - 1, before.acceptable - 2, fee_wei=10**12)
+    world.perform(world.venue.revise(before, revision))
+    (after,) = world.read().orders
+    assert (after.size_usd, after.acceptable, after.is_frozen) == (
+        before.size_usd // 2,
+        before.acceptable - 1,
+        False,
+    )
+    assert after.execution_fee_wei == before.execution_fee_wei + 10**12
+    (request,) = requests(world)
+    assert request.is_open
+
+
+def test_a_market_order_is_not_changed(world: World) -> None:
+    ask(world, trade(world, WAD))
+    (placed,) = world.read().orders
+    with pytest.raises(PlanInfeasible, match="market order"):
+        world.venue.revise(placed, Revision(placed.size_usd, placed.acceptable, 0))
 
 
 def test_what_events_tell_is_what_the_store_holds(world: World) -> None:

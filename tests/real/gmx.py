@@ -44,7 +44,9 @@ class LargeCode(AnvilOptions):
     """GMX's contracts are larger than the limit that mainnet has."""
 
     def arguments(self, port: int) -> list[str]:
-        return [*super().arguments(port), "--code-size-limit", "200000"]
+        # history of code this large fills a disk by the gigabyte
+        more = ["--code-size-limit", "200000", "--prune-history", "64"]
+        return [*super().arguments(port), *more]
 
 
 def options(genesis_s: int) -> AnvilOptions:

@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 
 from agent.sim.compiler import SETTINGS, SOLC_VERSION, Compiled, compile_contracts
+from agent.sim.deploy import gmx
 from agent.sim.toolchain import Toolchain
 
 ROOT = Path(__file__).resolve().parents[2]
 ABIS = ROOT / "abis"
 CODE_LIMIT = 24_576  # EIP-170
+STAND_INS = (*gmx.CONTRACTS.values(), "GmxReferrals")
 OWN = (
     "CallLens",
     "ExamplePerps",
@@ -24,6 +26,7 @@ OWN = (
     "Passage",
     "PriceAggregator",
     "TableLens",
+    *sorted({*STAND_INS} - {"MintableToken", "PriceAggregator"}),
 )
 
 

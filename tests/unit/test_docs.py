@@ -80,7 +80,9 @@ POOLED = [path for path in MANIFESTS if deployments.load(path).uniswap is not No
 @pytest.mark.parametrize("path", POOLED, ids=lambda path: path.stem)
 def test_a_shipped_pool_is_the_one_its_factory_makes_of_its_tokens(path: Path) -> None:
     uniswap = deployments.load(path).uniswap
-    assert uniswap is not None
+    assert uniswap is not None or path.stem == "43114"  # Avalanche has GMX alone
+    if uniswap is None:
+        return
     assert [_pool(uniswap.factory, pool) for pool in uniswap.pools] == [p.address for p in uniswap.pools]
 
 

@@ -40,6 +40,7 @@ CONTRACTS = {
     "wrapped": "GmxWrapped",
     "market": "MintableToken",
     "dollar": "PriceAggregator",
+    "referrals": "GmxReferrals",
 }
 
 
@@ -124,6 +125,7 @@ class Gmx:
     wrapped: Contract
     market: Contract
     dollar: Contract
+    referrals: Contract
 
     @classmethod
     def attach(cls, chain: Chain, addresses: Mapping[str, str]) -> Gmx:
@@ -151,7 +153,7 @@ class Gmx:
             router=self.router.address,
             order_vault=self.vault.address,
             event_emitter=self.events.address,
-            referral_storage=ZERO,
+            referral_storage=self.referrals.address,
             order_handler=self.handler.address,
             native_token=asset_token.address,  # the chain's own coin is held to be worth as much
             tokens=(asset_token, quote_token),
@@ -244,13 +246,27 @@ def deploy(
         events.send(owner, "allow", writer.address)
     vault.send(owner, "serve", handler.address)
     engine.send(owner, "serve", handler.address)
-    handler.send(owner, "serve", exchange.address)
+    referrals = create("referrals")
+    handler.send(owner, "serve", exchange.address, referrals.address)
     router.send(owner, "serve", exchange.address)
     asset_decimals, quote_decimals = asset.integer("decimals"), quote.integer("decimals")
     prices.send(owner, "setSource", asset.address, (aggregator.address, asset_decimals, SPREAD_PPM, 0))
     prices.send(owner, "setSource", quote.address, (dollar.address, quote_decimals, SPREAD_PPM, 0))
     system = Gmx(
-        store, events, vault, router, prices, book, engine, handler, exchange, reader, wrapped, market, dollar
+        store,
+        events,
+        vault,
+        router,
+        prices,
+        book,
+        engine,
+        handler,
+        exchange,
+        reader,
+        wrapped,
+        market,
+        dollar,
+        referrals,
     )
     store.send(owner, "setAddress", key_of("WNT"), wrapped.address)
     store.send(owner, "setBool", key_of("SKIP_BORROWING_FEE_FOR_SMALLER_SIDE"), True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from agent.chain.question import Question, ask
 from agent.market.intent import Action, Order
@@ -13,13 +14,16 @@ from agent.values.amount import Token
 from agent.values.block import Block
 from agent.values.call import Reading
 from agent.values.log import Filter, Log
+from agent.venues.ability import Ability
 from agent.venues.deployments import GmxDeployment
 from agent.venues.gmx import event, identity, reader, request, writer
 from agent.venues.gmx.fragment import GMX
 from agent.venues.gmx.key import key_of
+from agent.venues.gmx.order import Placed
 from agent.venues.gmx.sheet import PriceSource
 from agent.venues.gmx.state import GmxState
 from agent.venues.gmx.ticker import Tickers
+from agent.venues.gmx.writer import Revision
 from agent.venues.venue import Settlement, Stage
 
 
@@ -30,6 +34,14 @@ def _source(gmx: GmxDeployment) -> PriceSource | None:
 @dataclass(frozen=True, slots=True)
 class Gmx:
     """One deployment, as a venue. ``source``: prices that are not on the chain; None: the feeds' are used."""
+
+    ability: ClassVar[Ability] = Ability(
+        reads="positions, orders, funding, borrowing, impact, caps, claimables",
+        margin="each position by itself, next accumulators",
+        flip_exact=True,
+        writes=("trade", "collateral", "reduce"),
+        bytecode="published records, out of tree (GMX_DEPLOYMENTS)",
+    )
 
     deployment: GmxDeployment
     source: PriceSource | None = field(default=None, compare=False)
@@ -104,3 +116,7 @@ class Gmx:
     def take_back(self, request: Request) -> Order:
         """The call that cancels it; the fee that is left and the collateral come back."""
         return writer.take_back(self.deployment, bytes.fromhex(request.key[2:]))
+
+    def revise(self, placed: Placed, revision: Revision) -> Order:
+        """The call that changes an order that waits for its price. Raises PlanInfeasible for others."""
+        return writer.revise(self.deployment, placed, revision)

@@ -272,7 +272,7 @@ class GmxMargin:
         found, price = self.standing(self.prices, at_s), self._price_in(self._at(self.prices)).low
         return {
             FUNDING: rescale_up(found.funding, self.token.decimals, WAD_DECIMALS),
-            BORROWING: self._wad_up(found.borrowing_usd, price),
+            BORROWING: rescale_up(found.borrowing_usd // price, self.token.decimals, WAD_DECIMALS),
         }
 
     def size_wad(self, market: MarketId) -> int:

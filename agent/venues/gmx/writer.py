@@ -7,7 +7,7 @@ the order alone, and the docket follows what becomes of it.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from agent.errors import PlanInfeasible
 from agent.market.intent import Action, AddCollateral, Order, Reduce, RemoveCollateral, Trade
@@ -17,10 +17,10 @@ from agent.values.call import Call
 from agent.values.check import Check, Term
 from agent.values.fixed import WAD, decimal, div_up, mul_div_down, rescale_down, rescale_up
 from agent.venues.deployments import GmxDeployment
-from agent.venues.gmx.fragment import ERC20, GMX, MARKET_DECREASE, MARKET_INCREASE
+from agent.venues.gmx.fragment import ERC20, GMX, MARKET_DECREASE, MARKET_INCREASE, MARKET_ORDERS
 from agent.venues.gmx.key import key_of
 from agent.venues.gmx.offer import GmxOffer, Leg, acceptable
-from agent.venues.gmx.order import MAX_UINT, words_of
+from agent.venues.gmx.order import MAX_UINT, Placed, words_of
 from agent.venues.gmx.state import GmxState
 
 OUTPUT_PPM = 980_000  # of a withdrawal's worth must come out: its price may move before a keeper acts
@@ -52,6 +52,44 @@ def take_back(gmx: GmxDeployment, key: bytes) -> Order:
     return Order(calls=(call,), post=(Check(f"gmx order 0x{key.hex()[:8]} is gone", (gone,), upper=0),))
 
 
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """What an order is to say instead: dollars at 30 decimals, prices per smallest unit of the index token,
+    ``least`` of what must come out. ``fee_wei`` goes to the keeper on top: a frozen order has lost of it.
+    """
+
+    size_usd: int
+    acceptable: int
+    trigger: int
+    least: int = 0
+    valid_from_s: int = 0
+    fee_wei: int = 0
+
+
+def revise(gmx: GmxDeployment, placed: Placed, revision: Revision) -> Order:
+    """The call that changes an order in place and thaws it; the check is that the store still has it.
+
+    For orders that wait for a price. GMX does not change market orders: they are taken back and asked for
+    again, and this raises PlanInfeasible (``OrderHandler.updateOrder``).
+    """
+    name = f"gmx order 0x{placed.key.hex()[:8]}"
+    if placed.kind in MARKET_ORDERS:
+        raise PlanInfeasible(conflicts=f"{name} is a market order, which GMX does not change: take it back")
+    values = (revision.size_usd, revision.acceptable, revision.trigger, revision.least, revision.valid_from_s)
+    parts = [GMX["updateOrder"].encode(placed.key, *values, False)]
+    if revision.fee_wei:
+        parts.insert(0, GMX["sendWnt"].encode(Address(gmx.order_vault), revision.fee_wei))
+    call = Call(
+        Address(gmx.exchange_router),
+        GMX["multicall"].encode(tuple(parts)),
+        value_wei=revision.fee_wei,
+        label="gmx.updateOrder",
+        gas_hint=CREATE_GAS,
+    )
+    there = Term(Address(gmx.data_store), GMX["containsBytes32"].encode(key_of("ORDER_LIST"), placed.key))
+    return Order(calls=(call,), post=(Check(f"{name} is there", (there,), lower=1, upper=1),))
+
+
 class _Desk:
     """Gathers the orders of one action. One use."""
 
@@ -61,13 +99,14 @@ class _Desk:
         self._placed = 0
 
     def order(self) -> Order:
-        """All of it, and that the store then has as many orders of ours more."""
+        """All of it, and that the store then has so many orders of ours at least: in the same plan others may
+        be asked for or taken back, and in the same block a keeper may fill what was asked before.
+        """
         key = key_of("ACCOUNT_ORDER_LIST", self._account)
         count = Term(Address(self._gmx.data_store), GMX["getBytes32Count"].encode(key))
-        expected = len(self._state.orders) + self._placed
         return Order(
             calls=tuple(self._calls),
-            post=(Check("gmx orders", (count,), lower=expected, upper=expected),),
+            post=(Check("gmx orders", (count,), lower=self._placed),),
         )
 
     def trade(self, action: Trade) -> None:

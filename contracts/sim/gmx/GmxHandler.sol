@@ -24,7 +24,7 @@ contract GmxHandler {
     GmxEvents public immutable eventEmitter;
     GmxVault public immutable orderVault;
     GmxEngine public immutable engine;
-    address public constant referralStorage = address(0);
+    address public referralStorage;
     address public immutable owner;
     address public router;
     address public keeper;
@@ -64,9 +64,9 @@ contract GmxHandler {
 
     // --- set up ----------------------------------------------------------------------------------------
 
-    function serve(address router_) external {
+    function serve(address router_, address referralStorage_) external {
         if (msg.sender != owner) revert Unauthorized(msg.sender, "OWNER");
-        router = router_;
+        (router, referralStorage) = (router_, referralStorage_);
     }
 
     // --- for the reader --------------------------------------------------------------------------------
