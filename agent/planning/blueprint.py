@@ -19,7 +19,6 @@ from agent.values.fixed import to_float
 TARGET_PRICE = 0.005  # quote per quote that an account which is paid into stays below its target
 FLOOR_PRICE = 1.0  # quote per quote below its floor, where not all floors can be kept; more for the nearest
 BAND_PRICE = 0.2  # of the asset's price, per unit outside the band, where not all limits can be kept
-WAITING_SHARE = 0.5  # of the band: more than that is not left open for a keeper who may not come
 SLIVER = 3e-7  # of an account's collateral: what a row at its floor is shown less of
 SAFE = 1 - 2e-6  # of a wallet is shown to the solver, whose rows may be off by a part of that
 
@@ -104,8 +103,8 @@ def _add_delta_rows(draft: _Draft) -> None:
 def _add_held_rows(draft: _Draft, asset: str) -> None:
     """The band holds for what is held, too, as long as nobody has filled what is on its way: what can be done
     at once is done at once as far as the band asks for it, and nothing takes the book out of its band (or
-    farther out) on the strength of a fill that has not happened. No more than half the band waits for
-    keepers, if anybody else can be had: the other half is for what the market does meanwhile.
+    farther out) on the strength of a fill that has not happened. The band is also for what the market does
+    meanwhile: what is more than may wait is brought well below that, if anybody can do it at once.
     """
     ask, policy = draft.ask, draft.ask.policy
     if not (asset in ask.pending.assets or any(is_keeper(d.offer) for d in draft.items.deals)):
@@ -114,8 +113,9 @@ def _add_held_rows(draft: _Draft, asset: str) -> None:
     band = to_float(max(policy.band_wad(asset), policy.min_trade_wad))
     bound = max(band, abs(start))
     draft.rows.append(Row(held(asset), start, -bound, bound, f"delta band {asset} {UNTIL_FILLED}"))
-    calm = band * WAITING_SHARE
-    if abs(start) > calm:
+    waiting = to_float(max(policy.waiting_wad(asset), policy.min_trade_wad))
+    if abs(start) > waiting:
+        calm = waiting / 2
         draft.rows.append(Row(held(asset), start, -calm, calm, price=BAND_PRICE * ask.spot(asset)))
 
 

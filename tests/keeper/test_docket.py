@@ -60,9 +60,9 @@ def test_events_that_come_twice_and_in_any_order_are_told_once(book: World) -> N
     told = [(entry.payload["phase"], entry.payload["filled"]) for entry in entries]
     assert told == [
         ("requested", "0"),
-        ("requested", "-0.125"),
-        ("requested", "-0.375"),
-        ("partly", "-0.375"),
+        ("requested", "-0.05"),
+        ("requested", "-0.15"),
+        ("partly", "-0.15"),
     ]
     rpc.close()
 
