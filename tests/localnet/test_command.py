@@ -160,7 +160,6 @@ def test_watch_needs_no_config(ask: Ask, localnet: Localnet, config: Path) -> No
         "positions",
         "requests",
         "venues",
-        "requests",
         "risk",
     }
     assert shown.out.startswith(f"block {localnet.node.block_number()}  {localnet.book.account}  equity 106,")
