@@ -6,9 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from agent.errors import PlanInfeasible, VenueUnknown
-from agent.market.instrument import LiquidityRange, Option
+from agent.market.instrument import LiquidityRange, Option, Spot
 from agent.market.intent import Action, Order, Reduce, Trade
 from agent.market.position import Position
+from agent.market.request import RequestingState
 from agent.market.snapshot import Snapshot, VenueState
 from agent.planning.ask import curves_of
 from agent.planning.curve import Curves
@@ -70,7 +71,7 @@ def exit_of(snapshot: Snapshot, venue: str, policy: Policy, write: Writer) -> Ex
         closed_wad = sum(abs(s.action.size_wad) for s in found if isinstance(s.action, Trade | Reduce))
         open_wad = abs(position.size_wad) - closed_wad
         if not found:
-            left.append(f"{position.key} has to be taken out by hand")
+            left.append(f"{decimal(position.size_wad):f} of {position.key} have to be taken out by hand")
         elif open_wad > 0:
             left.append(f"{decimal(open_wad):f} of {position.key} are more than the market takes at once")
     for margin in state.margins:
@@ -79,6 +80,13 @@ def exit_of(snapshot: Snapshot, venue: str, policy: Policy, write: Writer) -> Ex
                 f"{decimal(margin.collateral_wad):f} {margin.collateral_token.symbol} of {margin.key} "
                 "are to be withdrawn once it is closed"
             )
+    if isinstance(state, RequestingState):
+        left += [
+            f"order {one.key} of {decimal(one.size_wad):f} {one.asset} waits for its keeper: it is to be "
+            "filled or taken back"
+            for one in state.requests
+            if one.is_open
+        ]
     left_s = snapshot.standing(venue).ends_in_s
     by_s = None if left_s is None else snapshot.block.timestamp_s + left_s
     return Exit(venue, by_s, tuple(steps), tuple(left))
@@ -92,8 +100,10 @@ def _close(state: VenueState, position: Position, policy: Policy, curves: Curves
         action = Reduce(position.venue, position.key, size_wad, bill_wad)
         return [Step(position.key, action, bill_wad - mul_up(size_wad, position.mark_wad))]
     if isinstance(position.instrument, LiquidityRange):  # comes out at the pool's price
-        slack_wad = mul_up(position.value_wad, policy.urgent_slippage_bps * WAD // BPS)
+        slack_wad = mul_up(abs(position.value_wad), policy.urgent_slippage_bps * WAD // BPS)
         return [Step(position.key, Reduce(position.venue, position.key, size_wad, slack_wad), 0)]
+    if isinstance(position.instrument, Spot):  # collateral: it is withdrawn, not sold
+        return []
     for offer in state.offers:
         if offer.market != position.instrument.market or offer.cash_token is not None:
             continue

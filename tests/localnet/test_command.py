@@ -158,6 +158,7 @@ def test_watch_needs_no_config(ask: Ask, localnet: Localnet, config: Path) -> No
         "wallet",
         "quotes",
         "positions",
+        "requests",
         "venues",
         "risk",
     }
