@@ -38,12 +38,11 @@ class Subscription:
     def __init__(self, url: str, timeout_s: float) -> None:
         deadline, parts = time.monotonic() + timeout_s, urlsplit(url)
         is_secret = parts.scheme == "wss"
+        port = parts.port or (443 if is_secret else 80)
         self.endpoint = redacted(url)
-        self._open = ExitStack()
-        plain = self._open.enter_context(
-            connected(parts.hostname or "", parts.port or (443 if is_secret else 80), None, deadline)
-        )
-        try:
+        self._early: deque[dict[str, Json]] = deque()  # what it told before it said under which name
+        with ExitStack() as opened:
+            plain = opened.enter_context(connected(parts.hostname or "", port, None, deadline))
             socket = connect(
                 url,
                 sock=plain,
@@ -55,8 +54,7 @@ class Subscription:
                 ping_timeout=PING_S,
                 max_size=MAX_BYTES,
             )
-            self._socket = self._open.enter_context(socket)
-            self._early: deque[dict[str, Json]] = deque()  # what it told before it said under which name
+            self._socket = opened.enter_context(socket)
             calls: dict[int, RpcCall] = {
                 _SUBSCRIBE: ("eth_subscribe", ["newHeads"]),
                 _CHAIN: ("eth_chainId", []),
@@ -64,9 +62,7 @@ class Subscription:
             answers = self._asked(calls, deadline)
             self._name = answers[_SUBSCRIBE]
             self.chain_id = ChainId(shape.quantity(answers[_CHAIN], "eth_chainId"))
-        except BaseException:
-            self.close()
-            raise
+            self._open = opened.pop_all()
 
     def next(self, timeout_s: float) -> Block | None:
         """The next head; None for one without a hash, of which nothing can be read. Raises TimeoutError."""

@@ -176,6 +176,7 @@ class Sender:
         standing = claimed.standing
         if standing is not None:
             self._require_precedence(standing, hedge, urgency, pressure_bps, head)
+        self._require_last(hedge)
         if not self.is_delegated():
             raise self._witness.mismatch(self.account, "empty")
         gas = self.simulate(hedge, head).gas
@@ -365,6 +366,14 @@ class Sender:
         urgent = rank > standing_rank or (rank == standing_rank and nearer)
         if not same or not (urgent or standing.is_expired(head.timestamp_s)):
             raise self._busy(standing)
+
+    def _require_last(self, hedge: Hedge) -> None:
+        """No plan of a later intent may still be mined: it was made for a book in which the one before it had
+        done something else, and would do again what this one does.
+        """
+        for errand in self.in_flight():
+            if errand.is_open and errand.purpose is Purpose.HEDGE and errand.epoch > hedge.intent.epoch:
+                raise self._busy(errand)
 
     def _priced(
         self,

@@ -425,6 +425,31 @@ def test_a_success_that_is_reorganised_away_is_sent_again_and_happens_once(lane:
     assert lane.nonce() == sent.nonce + 1
 
 
+def test_a_plan_is_not_changed_under_a_later_one_that_may_still_be_mined(lane: Lane) -> None:
+    """The first is reorganised away and nobody mines it; the second was planned on top of it and waits."""
+    agent = lane.agent()
+    first = agent.sender.submit(lane.hedge(agent), Urgency.NORMAL, agent.head())
+    lane.node.mine()
+    agent.observe()
+    second = agent.sender.submit(lane.hedge(agent), Urgency.NORMAL, agent.head())
+    assert second.nonce == first.nonce + 1
+    lane.reorg(1)
+    for _ in range(POLICY.confirm_depth + 2):
+        agent.observe()
+        for errand in agent.sender.in_flight():
+            for attempt in errand.attempts if errand.nonce == first.nonce else ():
+                lane.drop(attempt.tx_hash)
+        lane.node.mine()
+    assert lane.effects() == 0
+    again = lane.hedge(agent)
+    assert again.intent_id == first.intent_id
+    with pytest.raises(LaneBusy):  # it would be done under the first intent, and once more under the second
+        agent.sender.submit(again, Urgency.RESCUE, agent.head())
+    settle(lane, agent)
+    assert lane.effects() == 2
+    assert agent.sender.in_flight() == ()
+
+
 def test_a_revert_on_chain_says_why_frees_the_intent_and_survives_a_reorganisation(lane: Lane) -> None:
     agent = lane.agent()
     hedge = replace(lane.hedge(agent), pre=(minted(lane, 0, 0),))

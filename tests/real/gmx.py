@@ -44,13 +44,12 @@ class LargeCode(AnvilOptions):
     """GMX's contracts are larger than the limit that mainnet has."""
 
     def arguments(self, port: int) -> list[str]:
-        # history of code this large fills a disk by the gigabyte
-        more = ["--code-size-limit", "200000", "--prune-history", "64"]
-        return [*super().arguments(port), *more]
+        return [*super().arguments(port), "--code-size-limit", "200000"]
 
 
 def options(genesis_s: int) -> AnvilOptions:
-    return LargeCode(genesis_s=genesis_s, gas_limit=60_000_000)
+    # history of code this large fills a disk by the gigabyte
+    return LargeCode(genesis_s=genesis_s, gas_limit=60_000_000, kept_states=8)
 
 
 def percent(value: float) -> int:

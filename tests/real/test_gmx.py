@@ -21,10 +21,12 @@ from agent.sim.anvil import Anvil
 from agent.sim.toolchain import Toolchain
 from agent.values.address import Address, MarketId
 from agent.values.fixed import WAD, mul_down, mul_up
-from agent.venues.gmx.fragment import GMX
+from agent.venues.gmx import writer
+from agent.venues.gmx.fragment import GMX, LIMIT_INCREASE
 from agent.venues.gmx.market import Market
 from agent.venues.gmx.power import apply_exponent
 from agent.venues.gmx.state import GmxState
+from agent.venues.gmx.writer import Revision
 from tests.abi import layouts
 from tests.gmx import FLOAT, GENESIS_S, World
 from tests.real.flips import VARIABLE, campaign
@@ -214,6 +216,17 @@ def test_orders_are_cancelled_with_a_reason_and_taken_back_in_time(world: World)
     world.perform(world.venue.take_back(request))
     assert requests(world)[-1].phase is Phase.CANCELLED
     assert world.tokens["USDC"].integer("balanceOf", world.user) == before
+
+
+def test_an_order_that_waits_for_a_price_is_changed_in_place(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "MARKET_INCREASE", LIMIT_INCREASE)
+    ask(world, trade(world.read(), name_of(world, 0), WAD))
+    (before,) = world.read().orders
+    world.perform(world.venue.revise(before, Revision(before.size_usd // 2, before.acceptable - 1, 1)))
+    (after,) = world.read().orders
+    assert (after.size_usd, after.acceptable) == (before.size_usd // 2, before.acceptable - 1)
 
 
 def test_a_fee_that_is_too_small_is_refused_by_the_protocol(world: World) -> None:

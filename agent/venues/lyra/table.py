@@ -8,7 +8,6 @@ from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import ndtr
 
 from agent.market.instrument import OptionKind
 from agent.pricing.lean import Lean, lean
@@ -158,6 +157,8 @@ class Table:
         rows = np.flatnonzero(self.shorts)
         if not len(rows):
             return []
+        from scipy.special import ndtr  # whoever has sold nothing does not load it
+
         signs, amounts, strikes, expiries, caps, in_base, is_put = self._terms
         shock = np.where(
             is_put, terms.put_shock_wad / WAD * (1 - distance), terms.call_shock_wad / WAD * (1 + distance)

@@ -1,4 +1,4 @@
-"""GMX's pieces that need no chain: powers, prices, their service, margins, requests, the stand-in."""
+"""GMX's pieces that need no chain: powers, prices and their service, margins, requests, the stand-in."""
 
 from __future__ import annotations
 
