@@ -131,8 +131,9 @@ def room_wad(offer: Offer, sign: int, pending: Pending, naked: int, policy: Poli
 
 
 def in_calm(pending: Pending, snapshot: Snapshot, moves: Mapping[str, float], policy: Policy) -> Pending:
-    """No keeper is asked while prices run, where others trade: a fill within the price bound is unlikely then,
-    and what is open grows. ``moves`` per asset: of the last minutes, from the lowest to the highest price (`Trail`).
+    """No keeper is asked while prices run, where others trade: a fill within the price bound is unlikely
+    then, and what is open grows. ``moves`` per asset: of the last minutes, from the lowest to the highest
+    price (`Trail`).
     """
     widest = RUN * policy.slippage_bps / 10_000
     running = {asset for asset, move in moves.items() if move > widest}
