@@ -14,6 +14,7 @@ from eth_abi import abi as codec
 from eth_utils.crypto import keccak
 
 from agent.sim.anvil import Anvil
+from agent.sim.fingerprint import lengths
 from agent.sim.node import Node
 from agent.sim.package import pins
 from agent.sim.toolchain import Toolchain, install
@@ -80,7 +81,7 @@ def manifest_of(
             for token in (pool.asset_token, pool.quote_token)
         ]
     note = "What code is expected is computed, not yet seen on the chain; `make fork` compares it."
-    return Manifest(contracts=tuple(contracts), note=note)
+    return Manifest(contracts=tuple(contracts), words=lengths("uniswap"), note=note)
 
 
 def _answering(factory: str, pool: UniswapPool, tier: tuple[int, int]) -> bytes:

@@ -91,6 +91,12 @@ class Function:
         """ "deposit(address,uint256)"."""
         return f"{self.name}({','.join(self.inputs)})"
 
+    @property
+    def words(self) -> int | None:
+        """How many words every answer has; None where that depends on what is answered."""
+        found = [_static_words(kind) for kind in self.outputs]
+        return None if None in found else sum(count for count in found if count is not None)
+
     def encode(self, *args: object) -> bytes:
         """Calldata. Raises TypeError on arguments that are not of the function's types."""
         try:
@@ -222,6 +228,17 @@ class Contract:
         """The event whose log begins with these topics, None if it is none of ours."""
         found = topics[0].lower() if topics else ""
         return next((event for event in self.events.values() if event.topic == found), None)
+
+
+def _static_words(kind: str) -> int | None:
+    if kind.endswith("]"):
+        inner, _, count = kind[:-1].rpartition("[")
+        each = _static_words(inner) if count else None
+        return None if each is None else each * int(count)
+    if kind.startswith("("):
+        parts = [_static_words(part) for part in split(kind[1:-1])]
+        return None if None in parts else sum(part for part in parts if part is not None)
+    return None if kind in {"bytes", "string"} else 1
 
 
 @cache

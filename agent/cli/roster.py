@@ -26,6 +26,7 @@ from agent.values.block import Block
 
 # An account that nobody has: some contracts do not answer for the zero address.
 NOBODY = parse_address("0x" + keccak(text="evenkeel: nobody's account")[12:].hex())
+UNPINNED = "no code is known of them; if the manifest names them, an agent holds them to its own first look"
 DRIFTED = 5  # the exit code where a contract is not what it should be
 
 
@@ -87,6 +88,7 @@ def entry_json(entry: Entry, way_out: Exit | None) -> Json:
         "settlement": entry.settlement,
         "sound": entry.is_sound,
         "refusal": entry.refusal or None,
+        "unread": entry.unread or None,
         "can": {
             "read": ability.reads,
             "margin": ability.margin or None,
@@ -151,14 +153,12 @@ def _panel(chain_id: int, entry: Entry, way_out: Exit | None) -> Group:
     if entry.manifest.note:
         lines.append(Text(f"  {entry.manifest.note}"))
     if entry.unexpected:
-        lines.append(
-            Text(f"  of {entry.unexpected} of {len(entry.places)} addresses no code is known: not watched")
-        )
+        lines.append(Text(f"  {entry.unexpected} of {len(entry.places)} addresses are unpinned: {UNPINNED}"))
     seen = entry.manifest.verified
     if seen is not None:
         lines.append(Text(f"  verified {seen.date}" + (f" at block {seen.block}" if seen.block else "")))
     grid = Grid("contract", "address", "as expected", "source", prose="source", expendable=("source",))
-    words = {True: "yes", False: "NO", None: "unknown"}
+    words = {True: "yes", False: "NO", None: "unpinned"}
     for place in entry.places:
         grid.add(place.name, place.known.address, words[place.met], place.known.source or "-")
     markets = Grid("market", "asset", "index")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -11,6 +11,7 @@ from agent.market.intent import Action, Reduce, RemoveCollateral, Trade
 from agent.market.margin import MarginAccount
 from agent.market.offer import LottedOffer, Offer
 from agent.market.position import Position
+from agent.market.request import KeeperOffer, Request, RequestingState
 from agent.market.snapshot import Quote, Snapshot, VenueState
 from agent.market.standing import Access, Standing
 from agent.values.address import MarketId
@@ -40,12 +41,17 @@ def permitted(snapshot: Snapshot) -> Snapshot:
         return snapshot
     access = {standing.venue: standing.access for standing in snapshot.standings}
     states = tuple(
-        Permitted(state, found)
+        _restricted(state, found)
         if (found := access.get(state.venue, Access.FULL)) is not Access.FULL
         else state
         for state in snapshot.venues
     )
     return replace(snapshot, venues=states)
+
+
+def _restricted(state: VenueState, access: Access) -> VenueState:
+    kind = PermittedRequesting if isinstance(state, RequestingState) else Permitted
+    return kind(state, access)
 
 
 @dataclass(frozen=True)
@@ -80,12 +86,36 @@ class Permitted:
         for position in self.state.positions:
             market = position.instrument.market
             held[market] = held.get(market, 0) + position.size_wad
-        return tuple(
-            LottedWayOut(offer, held.get(offer.market, 0))
-            if isinstance(offer, LottedOffer)
-            else WayOut(offer, held.get(offer.market, 0))
-            for offer in self.state.offers
-        )
+        return tuple(_way_out(offer, self._left_wad(offer.market, held)) for offer in self.state.offers)
+
+    def _left_wad(self, market: MarketId, held: Mapping[MarketId, int]) -> int:
+        """What is held there that nothing closes yet."""
+        return held.get(market, 0)
+
+
+@dataclass(frozen=True)
+class PermittedRequesting(Permitted):
+    """The same of a venue that is asked and fills later. Its requests stay: what is open is open."""
+
+    @property
+    def requests(self) -> Sequence[Request]:
+        return self.state.requests if isinstance(self.state, RequestingState) else ()
+
+    def _left_wad(self, market: MarketId, held: Mapping[MarketId, int]) -> int:
+        held_wad = held.get(market, 0)
+        pending = (request.pending_wad for request in self.requests if request.market == market)
+        coming_wad = sum(size_wad for size_wad in pending if size_wad * held_wad < 0)
+        left_wad = held_wad + coming_wad
+        return left_wad if left_wad * held_wad > 0 else 0
+
+
+def _way_out(offer: Offer, held_wad: int) -> Offer:
+    """By its kind: what an offer is besides, it stays."""
+    if isinstance(offer, KeeperOffer):
+        return KeeperWayOut(offer, held_wad)
+    if isinstance(offer, LottedOffer):
+        return LottedWayOut(offer, held_wad)
+    return WayOut(offer, held_wad)
 
 
 @dataclass(frozen=True)
@@ -157,6 +187,21 @@ class LottedWayOut(WayOut):
     @property
     def min_size_wad(self) -> int:
         return self.offer.min_size_wad
+
+
+@dataclass(frozen=True)
+class KeeperWayOut(WayOut):
+    """The same of an offer that a keeper fills."""
+
+    offer: KeeperOffer
+
+    @property
+    def wait_s(self) -> int:
+        return self.offer.wait_s
+
+    @property
+    def request_cost_wad(self) -> int:
+        return self.offer.request_cost_wad
 
 
 def _reduces(trade: Trade, state: VenueState) -> bool:

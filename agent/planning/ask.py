@@ -24,7 +24,7 @@ class Ask:
     """One question to the planner. ``deltas_wad`` count what is on its way (``pending``) as filled,
     ``open_wad`` are those of what is held; both are to stay in the band. ``naked``: what open requests
     leave naked, quote x seconds. ``due`` are the assets whose delta is to be traded back to zero (or what is
-    held of it into the band), with whether it is outside its band; ``needy`` the accounts nearer to
+    held of it to what may wait), with whether it is outside its band; ``needy`` the accounts nearer to
     liquidation than the guard distance, with the collateral (wad) that would bring them just there;
     ``greeks`` the (greek, asset) out of their bands.
     """
@@ -94,7 +94,8 @@ def ask(
         for asset, delta_wad in deltas.items():
             trigger_wad = policy.trigger_wad(asset) // (COMPANY if with_margin and needy else 1)
             outside = max(abs(delta_wad), abs(held[asset])) > policy.band_wad(asset)
-            is_out = abs(held[asset]) > max(policy.band_wad(asset), policy.min_trade_wad)
+            open_wad = policy.waiting_wad(asset) if asset in pending.assets else policy.band_wad(asset)
+            is_out = abs(held[asset]) > max(open_wad, policy.min_trade_wad)
             if is_out or abs(delta_wad) > max(trigger_wad, policy.min_trade_wad):
                 due[asset] = outside
         for asset, greeks in assessment.by_asset.items():

@@ -103,7 +103,8 @@ def _add_delta_rows(draft: _Draft) -> None:
 def _add_held_rows(draft: _Draft, asset: str) -> None:
     """The band holds for what is held, too, as long as nobody has filled what is on its way: what can be done
     at once is done at once as far as the band asks for it, and nothing takes the book out of its band (or
-    farther out) on the strength of a fill that has not happened.
+    farther out) on the strength of a fill that has not happened. The band is also for what the market does
+    meanwhile: what is more than may wait is brought well below that, if anybody can do it at once.
     """
     ask, policy = draft.ask, draft.ask.policy
     if not (asset in ask.pending.assets or any(is_keeper(d.offer) for d in draft.items.deals)):
@@ -112,8 +113,10 @@ def _add_held_rows(draft: _Draft, asset: str) -> None:
     band = to_float(max(policy.band_wad(asset), policy.min_trade_wad))
     bound = max(band, abs(start))
     draft.rows.append(Row(held(asset), start, -bound, bound, f"delta band {asset} {UNTIL_FILLED}"))
-    if abs(start) > band:
-        draft.rows.append(Row(held(asset), start, -band, band, price=BAND_PRICE * ask.spot(asset)))
+    waiting = to_float(max(policy.waiting_wad(asset), policy.min_trade_wad))
+    if abs(start) > waiting:
+        calm = waiting / 2
+        draft.rows.append(Row(held(asset), start, -calm, calm, price=BAND_PRICE * ask.spot(asset)))
 
 
 def _add_greek_rows(draft: _Draft) -> None:

@@ -9,6 +9,7 @@ from agent.errors import PlanInfeasible, VenueUnknown
 from agent.market.instrument import LiquidityRange, Option
 from agent.market.intent import Action, Order, Reduce, Trade
 from agent.market.position import Position
+from agent.market.request import RequestingState
 from agent.market.snapshot import Snapshot, VenueState
 from agent.planning.ask import curves_of
 from agent.planning.curve import Curves
@@ -79,6 +80,13 @@ def exit_of(snapshot: Snapshot, venue: str, policy: Policy, write: Writer) -> Ex
                 f"{decimal(margin.collateral_wad):f} {margin.collateral_token.symbol} of {margin.key} "
                 "are to be withdrawn once it is closed"
             )
+    if isinstance(state, RequestingState):
+        left += [
+            f"order {one.key} of {decimal(one.size_wad):f} {one.asset} waits for its keeper: it is to be "
+            "filled or taken back"
+            for one in state.requests
+            if one.is_open
+        ]
     left_s = snapshot.standing(venue).ends_in_s
     by_s = None if left_s is None else snapshot.block.timestamp_s + left_s
     return Exit(venue, by_s, tuple(steps), tuple(left))

@@ -10,6 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from agent.values.fixed import BPS, from_decimal
 
+WAITING_PCT = 40  # of the band: the rest of it is for what the market does while a keeper is waited for
+
 
 class Policy(BaseModel):
     """Human numbers as Decimal; the properties give them in the house's units.
@@ -143,6 +145,10 @@ class Policy(BaseModel):
     def trigger_wad(self, asset: str) -> int:
         """Where a hedge is due."""
         return from_decimal(self.band.get(asset, Decimal(0)) * self.trigger_share)
+
+    def waiting_wad(self, asset: str) -> int:
+        """How much may be open while a keeper is waited for, before it is hedged at once."""
+        return max(self.trigger_wad(asset), self.band_wad(asset) * WAITING_PCT // 100)
 
     @property
     def guard_distance(self) -> float:

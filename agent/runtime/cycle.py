@@ -163,7 +163,7 @@ def _submit(
         if not told:
             told = True
             _record(desk, "decision", _decision(snapshot, assessment, chosen))
-            desk.docket.expect(chosen, snapshot.block, desk.recorder)
+            desk.docket.expect(chosen, snapshot, desk.recorder)
 
     try:
         return sender.submit(

@@ -14,10 +14,11 @@ from typing import Protocol, cast
 
 from agent.chain.rpc import Rpc
 from agent.errors import ReadUnpinned
+from agent.market.intent import TakeBack
 from agent.market.request import KeeperVenue, Phase, Request, RequestingState, canonical, open_requests
 from agent.market.snapshot import Snapshot, VenueState
 from agent.market.standing import Access
-from agent.planning.pending import Pending, is_due_back
+from agent.planning.pending import Pending, is_due_back, late_venues
 from agent.planning.plan import Plan
 from agent.planning.policy import Policy
 from agent.runtime.aftermath import Recorder
@@ -94,11 +95,12 @@ class Docket:
                 docket._since = request.block_number
         return docket
 
-    def expect(self, plan: Plan, block: Block, recorder: Recorder | None) -> None:
+    def expect(self, plan: Plan, snapshot: Snapshot, recorder: Recorder | None) -> None:
         """Births are due: in the record before the plan can be on chain."""
-        legs = [exposure for exposure in plan.naked if not exposure.key]
-        if not legs:
+        block, late = snapshot.block, late_venues(snapshot)
+        if not any(action.venue in late for action in plan.actions if not isinstance(action, TakeBack)):
             return
+        legs = [exposure for exposure in plan.naked if not exposure.key]
         if recorder is not None:
             asked = {
                 "intent_id": plan.intent_id,
@@ -239,9 +241,15 @@ class Docket:
                 streak.block = head
 
     def _forget(self, number: int) -> None:
-        """What has ended and can no longer be reorganised."""
+        """What has ended and can no longer be reorganised, unless the next look finds its birth again: one
+        that waits long keeps those that were born after it.
+        """
+        kept = [one for one, at in self._told.values() if one.is_open or at > number - DEPTH]
+        floor = min([number - DEPTH, *(one.block_number for one in kept if one.block_number)])
         self._told = {
-            place: (one, at) for place, (one, at) in self._told.items() if one.is_open or at > number - DEPTH
+            place: (one, at)
+            for place, (one, at) in self._told.items()
+            if one in kept or one.block_number >= floor
         }
         while len(self._stamps) > CHUNK:
             self._stamps.pop(next(iter(self._stamps)))

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from agent.chain.lens import read_one
 from agent.chain.rpc import Rpc
-from agent.errors import ChainMismatch, ContractMismatch, DecodeMismatch, ReadReverted
+from agent.errors import ChainMismatch, ContractMismatch, DecodeMismatch, ReadReverted, Transient
 from agent.market.snapshot import Quote, VenueState
 from agent.market.standing import Access, Standing
 from agent.runtime.see import answerable
@@ -34,7 +34,8 @@ class Place:
 @dataclass(frozen=True, slots=True)
 class Entry:
     """One venue. ``refusal``: why its contracts are not the protocol's or could not be read, "" if they are;
-    ``markets``: as the contracts name them.
+    ``unread``: why it could not be read just now, with nothing wrong with its contracts (a price service that
+    is away); ``markets``: as the contracts name them.
     """
 
     venue: str
@@ -45,6 +46,7 @@ class Entry:
     places: tuple[Place, ...]
     markets: tuple[Quote, ...]
     refusal: str = ""
+    unread: str = ""
 
     @property
     def is_sound(self) -> bool:
@@ -92,14 +94,19 @@ def _entry(
     gauge = Gauge(dict(manifest.words))
     stage: Stage = venue.stage
     quotes: tuple[Quote, ...] = ()
-    refusal = ""
+    refusal = unread = ""
     try:
         read_one(rpc, block, venue.identify())
-        state = read_one(rpc, block, gauge.measured(venue.read(account, block)))
-        stage, quotes = told_stage(venue, state), tuple(state.quotes)
+        try:
+            state = read_one(rpc, block, gauge.measured(venue.read(account, block)))
+            stage, quotes = told_stage(venue, state), tuple(state.quotes)
+        except Transient as error:
+            unread = error.sentence
     except (ContractMismatch, DecodeMismatch, ReadReverted) as error:
         refusal = error.sentence
     how = standing(name, manifest, stage, (*drifts, *gauge.drifts), block, lead_s)
+    if unread:
+        how = replace(how, reasons=(*how.reasons, f"not read now: {unread}"))
     if refusal:
         how = replace(how, access=Access.WATCH, reasons=(*how.reasons, refusal))
     record = deployment.venues[name]
@@ -109,7 +116,7 @@ def _entry(
         for known in (manifest.contract(address),)
     )
     ability = venue.ability if isinstance(venue, AbleVenue) else UNKNOWN
-    return Entry(name, venue.settlement.value, how, ability, manifest, places, quotes, refusal)
+    return Entry(name, venue.settlement.value, how, ability, manifest, places, quotes, refusal, unread)
 
 
 def _met(known: Contract, drifts: Sequence[str]) -> bool | None:

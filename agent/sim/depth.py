@@ -12,7 +12,7 @@ from typing import cast
 from agent.sim.contract import Contract
 from agent.sim.deploy import gmx as gmx_deploy
 from agent.sim.deploy.curie import MAX_UINT, Curie
-from agent.sim.deploy.gmx import Gmx
+from agent.sim.deploy.gmx import FLOAT, Gmx
 from agent.sim.deploy.lyra import Lyra
 from agent.sim.deploy.uniswap import POOL_FEE, TICK_SPACING, Uniswap, is_base_first, pool_price_wad
 from agent.sim.tick import tick_range
@@ -23,11 +23,15 @@ LONG_CALL, LONG_PUT, SHORT_CALL_BASE, SHORT_CALL_QUOTE, SHORT_PUT = range(5)  # 
 
 MAKER_USD = 20_000_000
 GMX_GAS = {
-    gmx_deploy.key_of("INCREASE_ORDER_GAS_LIMIT"): 30_000,
-    gmx_deploy.key_of("DECREASE_ORDER_GAS_LIMIT"): 30_000,
-    gmx_deploy.key_of("ESTIMATED_GAS_FEE_BASE_AMOUNT_V2_1"): 6_000,
-    gmx_deploy.key_of("ESTIMATED_GAS_FEE_PER_ORACLE_PRICE"): 2_500,
+    gmx_deploy.key_of("INCREASE_ORDER_GAS_LIMIT"): 3_000,
+    gmx_deploy.key_of("DECREASE_ORDER_GAS_LIMIT"): 3_000,
+    gmx_deploy.key_of("ESTIMATED_GAS_FEE_BASE_AMOUNT_V2_1"): 600,
+    gmx_deploy.key_of("ESTIMATED_GAS_FEE_PER_ORACLE_PRICE"): 250,
 }
+GMX_FEE, GMX_IMPACT = (
+    FLOAT * 4 // 10_000,
+    FLOAT * 5 // 100_000,
+)  # of the size, on both sides, as of a deep pool
 GMX_POOL_UNITS = 5_000  # of the asset, and as much again in quote
 BOARD_DAYS = (7, 14, 28)
 STRIKE_LEVELS_PCT = (80, 90, 95, 100, 105, 110, 120)
@@ -207,10 +211,16 @@ def mint_liquidity(
 def seed_gmx(
     gmx: Gmx, lyra: Lyra, owner: Address, keeper: Address, traders: list[str], spot_wad: int
 ) -> None:
-    """A pool of both tokens, and open interest that pays and earns; execution fees as on a rollup, where gas
-    costs next to nothing.
+    """A deep pool of both tokens, and open interest that pays and earns; execution fees as on a rollup, where
+    gas costs next to nothing.
     """
-    gmx.set_terms(owner, GMX_GAS)
+    costs = {"POSITION_FEE_FACTOR": GMX_FEE, "POSITION_IMPACT_FACTOR": GMX_IMPACT}
+    terms = {
+        gmx_deploy.key_of(name, gmx.market.address, improves): value
+        for name, value in costs.items()
+        for improves in (True, False)
+    }
+    gmx.set_terms(owner, GMX_GAS | terms)
     gmx_deploy.stock(gmx, owner, lyra.base, lyra.quote, GMX_POOL_UNITS * WAD, GMX_POOL_UNITS * spot_wad)
     gmx_deploy.seed_traders(gmx, owner, keeper, traders, lyra.base, lyra.quote, spot_wad)
 

@@ -30,8 +30,10 @@ Drifts = dict[str, tuple[str, ...]]  # by venue, what differs
 
 @dataclass(frozen=True, slots=True)
 class Watch:
-    """What is expected of a deployment's contracts. ``codeless``: venues that take no account with code;
-    ``one_by_one``: the node runs no program without an address, so that all code has to be fetched.
+    """What is expected of a deployment's contracts. ``unpinned``: those that are named and of which nothing
+    is expected; they are held against the code that they had at the first look, in ``first``.
+    ``codeless``: venues that take no account with code; ``one_by_one``: the node runs no program without an
+    address, so that all code has to be fetched; unpinned contracts are then left out.
     """
 
     expected: tuple[
@@ -39,19 +41,24 @@ class Watch:
     ] = ()  # venue, what the contract is there, what it should be
     codeless: tuple[str, ...] = ()
     one_by_one: bool = False
+    unpinned: tuple[tuple[str, str, Address], ...] = ()  # venue, what it is there, where
+    first: dict[Address, str] = field(default_factory=dict, compare=False)
 
     @staticmethod
     def of(deployment: Deployment) -> Watch:
         """Everything that the deployment's manifests expect."""
-        expected = []
+        expected, unpinned = [], []
         for venue, record in deployment.venues.items():
             places = places_of(record)
             for contract in deployment.manifest(venue).contracts:
+                address = Address(contract.address)
+                place = places.get(address, "contract")
                 if contract.is_expected:
-                    address = Address(contract.address)
-                    expected.append((venue, places.get(address, "contract"), contract))
+                    expected.append((venue, place, contract))
+                else:
+                    unpinned.append((venue, place, address))
         codeless = (name for name, one in deployment.manifests.items() if one.needs_codeless_account)
-        return Watch(tuple(expected), tuple(codeless))
+        return Watch(tuple(expected), tuple(codeless), unpinned=tuple(unpinned))
 
     def look(self, account: Address) -> Reading[Drifts]:
         """What differs at this block, by venue. One round; nothing is asked where nothing is expected."""
@@ -61,6 +68,8 @@ class Watch:
             for _, _, c in self.expected
             if c.implementation_hash and c.implementation
         ]
+        unpinned = () if self.one_by_one else self.unpinned
+        hashed += [address for _, _, address in unpinned]
         hashed += [account] if self.codeless else []
         wanted = tuple(dict.fromkeys(hashed))
         proxies = [contract for _, _, contract in self.expected if contract.implementation]
@@ -76,6 +85,12 @@ class Watch:
         drifts: dict[str, list[str]] = {}
         for venue, place, contract in self.expected:
             drifts.setdefault(venue, []).extend(_drift(place, contract, words.get(contract.address), found))
+        for venue, place, address in unpinned:
+            code = _code(found[address])
+            first = self.first.setdefault(address, code)
+            if code != first:
+                told = f"{place} {address} runs {code}, at the first look it ran {first}"
+                drifts.setdefault(venue, []).append(told)
         if found.get(account, "0" * 64) not in {NO_CODE, "0" * 64}:
             for venue in self.codeless:
                 drifts.setdefault(venue, []).append(
@@ -143,6 +158,11 @@ def places_of(record: Record) -> dict[Address, str]:
     for place, address in addresses_of(record).items():
         found.setdefault(address, place)
     return found
+
+
+def _code(found: str) -> str:
+    """In words; an account without code is as one that is not there."""
+    return "no code" if found in {NO_CODE, "0" * 64} else f"code 0x{found}"
 
 
 def _drift(place: str, contract: Contract, slot: Answer | None, codes: dict[Address, str]) -> list[str]:

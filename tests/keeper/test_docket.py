@@ -12,7 +12,7 @@ import pytest
 from agent.chain.rpc import Rpc
 from agent.errors import ReadUnpinned
 from agent.market.request import Phase, Request
-from agent.runtime.docket import TOLD, Docket, request_of
+from agent.runtime.docket import DEPTH, TOLD, Docket, request_of
 from agent.runtime.metric import Metrics
 from agent.runtime.summary import request_json
 from agent.sim.toolchain import Toolchain
@@ -60,9 +60,9 @@ def test_events_that_come_twice_and_in_any_order_are_told_once(book: World) -> N
     told = [(entry.payload["phase"], entry.payload["filled"]) for entry in entries]
     assert told == [
         ("requested", "0"),
-        ("requested", "-0.25"),
-        ("requested", "-0.75"),
-        ("partly", "-0.75"),
+        ("requested", "-0.05"),
+        ("requested", "-0.15"),
+        ("partly", "-0.15"),
     ]
     rpc.close()
 
@@ -111,3 +111,30 @@ def test_the_metrics_tell_what_waits_and_what_came_of_it(book: World) -> None:
     assert value("evenkeel_requests_total", venue="late", phase="expired") == 1
     assert value("evenkeel_requests_open", venue="late", phase="requested") is None
     assert value("evenkeel_naked_usd_seconds") == 0
+
+
+def test_what_ended_beside_a_request_that_waits_long_is_told_once(book: World) -> None:
+    """Its birth is looked at for as long as the older one is open: it is no news then."""
+    docket, rpc = Docket(), Rpc(book.node.url)
+    venue = next(one for one in book.desk.eye.venues if one.name == "late")
+
+    def look() -> list[tuple[str, str]]:
+        snapshot = book.desk.eye.see(book.account, rpc.block("latest"))
+        turns = docket.look(rpc, (venue,), snapshot, book.policy, None, is_quiet=False)
+        return [(turn.request.key, turn.request.phase.value) for turn in turns]
+
+    for units in (1, 2):
+        data = "0x" + book.late.encode("request", -units * WAD, 1900 * WAD).hex()
+        order = {"from": book.account, "to": book.late.address, "data": data, "value": hex(WAD)}
+        book.node.request("eth_sendTransaction", order)
+        book.node.mine()
+    first, second = book.waiting()
+    assert len(look()) == 2
+    book.do("cancel", second, "no")
+    assert look() == [("0x" + second.hex(), "cancelled")]
+    for _ in range(2):
+        book.node.request("anvil_mine", hex(DEPTH))
+        assert ("0x" + second.hex(), "cancelled") not in look()
+    book.do("execute", first, -WAD, 2000 * WAD, False)
+    assert look() == [("0x" + first.hex(), "executed")]
+    rpc.close()

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
+from agent.market.access import PermittedRequesting, permitted
 from agent.market.intent import TakeBack, Trade
-from agent.market.request import Phase
-from agent.runtime.cycle import Pass
+from agent.market.request import Phase, Request
+from agent.market.standing import Access, Standing
+from agent.planning.pending import is_keeper, late_venues
+from agent.planning.plan import plan
+from agent.risk.assessment import assess
+from agent.runtime.cycle import Pass, next_intent, writers
 from agent.sim.toolchain import Toolchain
 from agent.values.fixed import WAD
+from tests.keeper.market import LateState
 from tests.keeper.world import POLICY, World, fresh, world
 
-TRIGGER = 0.3  # the band is one of the asset; beyond this share of it a hedge is due
+TRIGGER = 0.15  # the band is one of the asset; beyond this share of it a hedge is due
 HONEST, CROOKED = False, True
 
 
@@ -27,7 +34,7 @@ def shared(toolchain: Toolchain, tmp_path_factory: pytest.TempPathFactory) -> It
 
 @pytest.fixture
 def book(shared: World, tmp_path: Path) -> Iterator[World]:
-    """The account holds five of the asset: four have to be sold at once, the fifth may wait."""
+    """The account holds five of the asset: 4.8 have to be sold at once, the rest may wait."""
     with fresh(shared, tmp_path) as own:
         yield own
 
@@ -62,12 +69,10 @@ def fill(book: World, share: float = 1.0, price: int = 2000, crooked: bool = HON
 def test_both_kinds_hedge_the_same_book_and_the_band_holds_without_the_keeper(book: World) -> None:
     first = asked(book)
     plan = book.passes[0].plans[0]
-    assert book.sizes() == {"late": 0.0, "firm": pytest.approx(-4)}
-    assert book.delta() == pytest.approx(1)  # at the edge of the band, whatever the keeper does
-    assert plan.naked_usd_s == 1 * 2000 * (
-        60 + POLICY.deadline_s
-    )  # until it can be taken back, and that mined
-    assert plan.delta_until_wad["ETH"] == WAD and plan.delta_after_wad["ETH"] == 0
+    assert book.sizes() == {"late": 0.0, "firm": pytest.approx(-4.8)}
+    assert book.delta() == pytest.approx(0.2)  # well inside the band, whatever the keeper does
+    assert plan.naked_usd_s == 400 * (60 + POLICY.deadline_s)  # until it can be taken back, and that mined
+    assert plan.delta_until_wad["ETH"] == WAD // 5 and plan.delta_after_wad["ETH"] == 0
     assert [limit.name for limit in first.assessment.limits if limit.kind == "band"] == [
         "net delta ETH",
         "net delta ETH if filled",
@@ -153,7 +158,7 @@ def test_a_fill_that_comes_first_undoes_the_take_back_and_the_hedge_with_it(book
     book.settled()
     assert book.told() == ["requested", "expired", "executed"]
     assert book.delta() == pytest.approx(0)
-    assert book.sizes() == {"late": pytest.approx(-1), "firm": pytest.approx(-4)}
+    assert book.sizes() == {"late": pytest.approx(-0.2), "firm": pytest.approx(-4.8)}
 
 
 def test_a_fill_after_we_hedged_elsewhere_is_closed_again(slow: World) -> None:
@@ -296,12 +301,12 @@ def test_without_a_limit_of_naked_exposure_no_keeper_is_asked(shared: World, tmp
 
 
 def test_no_more_is_asked_for_than_the_limit_lets_wait(shared: World, tmp_path: Path) -> None:
-    half = POLICY.model_copy(update={"naked_limit_usd_s": 120_000})  # half of one for two minutes
+    half = POLICY.model_copy(update={"naked_limit_usd_s": 36_000})  # 0.15 of one for two minutes
     with fresh(shared, tmp_path, policy=half) as book:
         asked(book)
-        assert size_of(book, book.waiting()[0]) == -WAD // 2
-        assert book.sizes()["firm"] == pytest.approx(-4.5)
-        assert book.passes[0].plans[0].naked_usd_s == 120_000
+        assert size_of(book, book.waiting()[0]) == -WAD * 15 // 100
+        assert book.sizes()["firm"] == pytest.approx(-4.85)
+        assert book.passes[0].plans[0].naked_usd_s == 36_000
 
 
 def test_a_book_with_nothing_but_a_keeper_asks_and_says_what_is_open(shared: World, tmp_path: Path) -> None:
@@ -318,7 +323,7 @@ def test_a_book_with_nothing_but_a_keeper_asks_and_says_what_is_open(shared: Wor
 
 
 def test_a_turned_book_is_hedged_at_once_and_never_beyond_the_band(book: World) -> None:
-    """With a sale of one on its way, three of the asset are gone: what was sold is bought back."""
+    """With a sale of a fifth on its way, three of the asset are gone: what was sold is bought back."""
     asked(book)
     book.hold(2)
     book.step()
@@ -331,13 +336,13 @@ def test_a_turned_book_is_hedged_at_once_and_never_beyond_the_band(book: World) 
 
 
 def test_what_drifts_out_of_the_band_meanwhile_is_hedged_at_once(book: World) -> None:
-    """A sale of one is on its way and what is held is 1.4: the 0.4 beyond the band do not wait."""
+    """A sale of a fifth is on its way and what is held is 0.6: that is more than may wait."""
     asked(book)
     book.hold(5.4)
     done = book.step()
     (trade,) = [leg for leg in done.plans[0].actions if isinstance(leg, Trade)]
     assert trade.venue == "firm" and trade.size_wad <= -0.4 * WAD
-    assert abs(book.delta()) <= 1 + 1e-9
+    assert abs(book.delta()) <= 0.2 + 1e-9
     fill(book)
     book.settled()
     assert abs(book.delta()) <= TRIGGER
@@ -354,3 +359,31 @@ def test_nothing_is_said_to_be_infeasible_while_the_only_keeper_is_waited_for(
             done = book.step()
             assert done.plans == () and done.refused == ()
         assert book.births() == 1
+
+
+def test_a_closing_venue_that_settles_by_a_keeper_is_still_one(book: World) -> None:
+    """What only gets smaller there gets smaller later, is naked meanwhile and asked for once."""
+    asked(book)
+    fill(book)
+    book.settled()
+    book.hold(4.65)  # sold by five: 0.35 are to be bought back, 0.2 of them where they cost least
+    desk = book.desk
+    snapshot = desk.eye.see(book.account, desk.eye.rpc.block("latest"))
+    closing = replace(snapshot, standings=(Standing("late", Access.REDUCE),))
+    seen = permitted(closing)
+    (offer,) = seen.venue("late").offers
+    assert is_keeper(offer) and offer.wait_s == 60
+    assert (offer.max_buy_wad, offer.max_sell_wad) == (WAD // 5, 0)
+    assert late_venues(seen) == {"late"}
+    judged, intent = assess(snapshot, desk.bounds), next_intent(desk, snapshot.block)
+    plans = plan(seen, judged, POLICY, writers(desk, closing), intent.id)
+    sizes = {leg.venue: leg.size_wad / WAD for leg in plans[0].actions if isinstance(leg, Trade)}
+    assert sizes == {"late": pytest.approx(0.2), "firm": pytest.approx(0.15)}
+    worst = 0.2 * 2000 * 120
+    assert plans[0].naked_usd_s == pytest.approx(worst, abs=1)
+    state = seen.venue("late")
+    assert isinstance(state, PermittedRequesting) and isinstance(state.state, LateState)
+    asked_for = Request("late", "0x1", offer.market, "ETH", WAD // 10, 2100 * WAD, 0, 0, 60)
+    waiting = PermittedRequesting(replace(state.state, requests=(asked_for,)), Access.REDUCE)
+    assert waiting.requests == (asked_for,)
+    assert [one.max_buy_wad for one in waiting.offers] == [WAD // 10]

@@ -31,6 +31,7 @@ WAIT_S = 60  # five blocks
 FEES = {"late": WAD // 2000, "firm": WAD // 100}  # the keeper's market is cheaper by far
 POLICY = Policy(
     band={ASSET: Decimal(1)},
+    trigger_share=Decimal("0.15"),
     deadline_s=60,
     naked_limit_usd_s=2_000_000,  # 8 of the asset for two minutes
     keeper_failures=2,

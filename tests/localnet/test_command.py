@@ -159,6 +159,7 @@ def test_watch_needs_no_config(ask: Ask, localnet: Localnet, config: Path) -> No
         "quotes",
         "positions",
         "venues",
+        "requests",
         "risk",
     }
     assert shown.out.startswith(f"block {localnet.node.block_number()}  {localnet.book.account}  equity 106,")

@@ -55,6 +55,9 @@ def test_without_the_agent_the_book_is_liquidated_and_with_it_it_is_not(
     # the crash takes forty blocks here instead of a hundred, and the machine may be busy
     assert with_agent["share_of_blocks_in_band"] >= 0.95
     assert with_agent["min_distance_to_liquidation"] > 0.05
+    waited = summary["requests"]  # both kinds of settlement hedge the book
+    assert waited["asked"] >= waited["executed"] + waited["partly"] >= 1
+    assert 0 < waited["worst_naked_usd_s"] <= waited["naked_limit_usd_s"]
     report = (tmp_path / "report.html").read_text()
     assert f"seed {seed}" in report
     series = json.loads((tmp_path / "series.json").read_text())

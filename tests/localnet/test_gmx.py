@@ -18,7 +18,7 @@ from agent.errors import (
     TransactionReverted,
     VenueUnknown,
 )
-from agent.market.intent import Action, AddCollateral, Reduce, RemoveCollateral, Trade
+from agent.market.intent import Action, AddCollateral, Order, Reduce, RemoveCollateral, Trade
 from agent.market.margin import (
     AccruingAccount,
     CollateralKind,
@@ -401,6 +401,23 @@ def test_the_check_fails_where_the_order_was_not_taken(world: World) -> None:
     order = world.venue.write(world.read(), trade(world, WAD), world.user, 0)
     with pytest.raises(TransactionReverted):
         world.perform(replace(order, calls=order.calls[:-1]))
+
+
+def test_two_requests_of_one_plan_and_a_fill_in_between_are_no_contradiction(world: World) -> None:
+    world.execute(ask(world, trade(world, 5 * WAD))[0])
+    (waiting,) = ask(world, trade(world, WAD))
+    state = world.read()
+    (margin,) = state.margins
+    actions = (trade(world, 2 * WAD), AddCollateral("gmx", margin.key, 700 * WAD))
+    orders = [world.venue.write(state, action, world.user, 0) for action in actions]
+    world.execute(waiting)  # before what was planned with it open is mined
+    world.perform(
+        Order(
+            calls=tuple(call for order in orders for call in order.calls),
+            post=tuple(check for order in orders for check in order.post),
+        )
+    )
+    assert len(world.read().requests) == 2
 
 
 def test_the_fee_is_what_the_protocol_asks_and_most_of_it_comes_back(world: World) -> None:

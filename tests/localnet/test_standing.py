@@ -69,6 +69,7 @@ def test_the_files_of_the_local_chain_know_what_runs_there(localnet: Localnet, t
     deployment = load(tmp_path / "deployment.json")
     assert set(deployment.manifests) == set(deployment.venues) >= {"curie", "lyra", "uniswap"}
     assert all(c.code_hash for one in deployment.manifests.values() for c in one.contracts)
+    assert {venue for venue, one in deployment.manifests.items() if one.words} == set(deployment.venues)
 
 
 def test_a_drifted_venue_is_left_alone_and_others_go_on(chain: Localnet, ask: Ask, tmp_path: Path) -> None:
@@ -127,7 +128,7 @@ def test_venues_says_of_what_nothing_is_known_and_of_what_is_another(
     told = ask("venues", "--rpc", chain.url, "--deployment", path, "--json")
     assert told.code == 0
     assert all(c["met"] is None for v in told.json["venues"] for c in v["contracts"])  # type: ignore[attr-defined]
-    assert "not watched" in ask("venues", "--rpc", chain.url, "--deployment", path).out
+    assert "unpinned" in ask("venues", "--rpc", chain.url, "--deployment", path).out
     deployment = chain.deployment()
     assert deployment.curie is not None
     other = deployment.curie.model_copy(update={"vault": chain.lyra.quote.address})
@@ -169,6 +170,40 @@ def test_a_proxy_that_points_elsewhere_is_drift(chain: Localnet) -> None:
     chain.node.request("anvil_setStorageAt", proxy, SLOTS["eip1967"], "0x" + first[2:].rjust(64, "0"))
     drift(chain, first)
     assert "implementation" in eye.see(chain.book.account, rpc.block("latest")).standing("curie").why
+
+
+def test_what_is_unpinned_is_held_to_the_code_of_the_first_look(chain: Localnet) -> None:
+    vault, config = (Address(one.address) for one in (chain.curie.vault, chain.curie.config))
+    eye, standing = look(chain, Manifest(contracts=(Contract(address=vault), Contract(address=config))))
+    assert standing.access is Access.FULL  # type: ignore[attr-defined]
+    code = chain.node.request("eth_getCode", vault, "latest")
+    drift(chain, vault)
+    rpc = Rpc(chain.url)
+    found = eye.see(chain.book.account, rpc.block("latest")).standing("curie")
+    assert (found.access, len(found.drifts)) == (Access.WATCH, 1)
+    assert f"vault {vault} runs code 0x" in found.why
+    assert "at the first look it ran" in found.why
+    chain.node.request("anvil_setCode", vault, code)
+    chain.node.mine()
+    assert eye.see(chain.book.account, rpc.block("latest")).standing("curie").access is Access.FULL
+    rpc.close()
+
+
+def test_a_price_service_that_is_away_is_told_and_is_no_drift(
+    chain: Localnet, ask: Ask, tmp_path: Path
+) -> None:
+    deployment = recorded(chain.node, chain.deployment())
+    assert deployment.gmx is not None
+    away = deployment.gmx.model_copy(update={"prices_url": "http://127.0.0.1:1/"})
+    path = tmp_path / "deployment.json"
+    path.write_text(deployment.model_copy(update={"gmx": away}).model_dump_json())
+    told = ask("venues", "--rpc", chain.url, "--deployment", path, "--json")
+    assert told.code == 0, told.err
+    entries = {v["venue"]: v for v in told.json["venues"]}  # type: ignore[attr-defined]
+    assert [name for name, one in entries.items() if one["unread"]] == ["gmx"]
+    assert (entries["gmx"]["sound"], entries["gmx"]["markets"]) == (True, [])
+    assert all(one["markets"] for name, one in entries.items() if name != "gmx")
+    assert "not read now" in ask("venues", "--rpc", chain.url, "--deployment", path).out
 
 
 def test_a_protocol_that_wants_no_code_is_read_only_for_a_delegated_account(chain: Localnet) -> None:
@@ -247,14 +282,15 @@ def test_the_way_out_is_told_with_its_cost_and_its_day(chain: Localnet, ask: Ask
         edit(config, venue, ends=ends)
     told = ask("venues", "-c", config, "--json")
     assert told.code == 0, told.err
-    exits = {v["venue"]: v["exit"] for v in told.json["venues"]}  # type: ignore[attr-defined]
+    exits = {v["venue"]: v["exit"] for v in told.json["venues"] if v["exit"]}  # type: ignore[attr-defined]
+    assert set(exits) == {"curie", "lyra", "uniswap"}
     (perpetual,) = exits["curie"]["steps"]
     assert (perpetual["action"], perpetual["size"], perpetual["refusal"]) == ("Trade", "6.06", None)
     assert 0 < float(exits["curie"]["cost"]) < 6.06 * 2_000 / 100
     assert len(exits["lyra"]["steps"]) == 3
     assert all(step["action"] == "Reduce" and step["refusal"] is None for step in exits["lyra"]["steps"])
     assert [step["refusal"] for step in exits["uniswap"]["steps"]] == [None]
-    assert {one["by"] for one in exits.values()} == {ends.replace("+00:00", "Z")}
+    assert {exits[venue]["by"] for venue in ("curie", "lyra", "uniswap")} == {ends.replace("+00:00", "Z")}
     assert any("withdrawn" in left for left in exits["curie"]["left"])
     assert "way out by" in ask("venues", "-c", config).out
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TypeVar, cast
 
 from agent.assembly import eye_of, venues_of
 from agent.chain.lens import read_one
+from agent.chain.listing import Listing
 from agent.chain.rpc import At, Rpc
+from agent.chain.wire import Errand
 from agent.market.intent import Order
 from agent.market.margin import MarginAccount
 from agent.market.snapshot import Snapshot, VenueState
@@ -23,6 +26,8 @@ from agent.venues.deployments import Deployment
 from agent.venues.manifest import Manifest
 from agent.venues.venue import Venue
 from tests.venue_conformance.bench import Bench, Done
+
+T = TypeVar("T")
 
 DEADLINE_S = 2**40
 
@@ -75,16 +80,35 @@ class Scene:
         return self.bench.carry_out(order)
 
 
-class Lengthened(Rpc):
+class _Overheard(Rpc):
+    """A node whose answers to calls are looked at, whichever way they are asked for."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url, 60.0)
+
+    def heard(self, calls: Sequence[Call], at: At, answers: list[Answer]) -> list[Answer]:
+        raise NotImplementedError
+
+    def calls(self, calls: Sequence[Call], at: At) -> list[Answer]:
+        return self.heard(calls, at, super().calls(calls, at))
+
+    def carry(self, errand: Errand[T]) -> T:
+        brought = super().carry(errand)
+        if isinstance(errand, Listing):
+            answers = self.heard(errand.calls, errand.block, cast(list[Answer], brought))
+            return cast(T, answers)
+        return brought
+
+
+class Lengthened(_Overheard):
     """A node of which some contracts answer one more word at the end of what has this label."""
 
     def __init__(self, url: str, label: str, targets: set[Address]) -> None:
-        super().__init__(url, 60.0)
+        super().__init__(url)
         self.label = label
         self.targets = targets
 
-    def calls(self, calls: Sequence[Call], at: At) -> list[Answer]:
-        answers = super().calls(calls, at)
+    def heard(self, calls: Sequence[Call], at: At, answers: list[Answer]) -> list[Answer]:
         return [
             Answer(answer.ok, answer.data + bytes(32))
             if call.label == self.label and call.target in self.targets and answer.ok
@@ -93,14 +117,13 @@ class Lengthened(Rpc):
         ]
 
 
-class Recorder(Rpc):
+class Recorder(_Overheard):
     """A node that remembers what it was asked, at which block, and how long the answers were."""
 
     def __init__(self, url: str) -> None:
-        super().__init__(url, 60.0)
+        super().__init__(url)
         self.asked: list[tuple[Call, At, Answer]] = []
 
-    def calls(self, calls: Sequence[Call], at: At) -> list[Answer]:
-        answers = super().calls(calls, at)
+    def heard(self, calls: Sequence[Call], at: At, answers: list[Answer]) -> list[Answer]:
         self.asked += [(call, at, answer) for call, answer in zip(calls, answers, strict=True)]
         return answers

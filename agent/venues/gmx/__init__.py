@@ -37,10 +37,10 @@ class Gmx:
 
     ability: ClassVar[Ability] = Ability(
         reads="positions, orders, funding, borrowing, impact, caps, claimables",
-        margin="each position by itself, next accumulators",
+        margin="each position by itself, with the next accumulators",
         flip_exact=True,
-        writes=("trade", "collateral", "reduce"),
-        bytecode="published records, out of tree (GMX_DEPLOYMENTS)",
+        writes=("orders", "collateral", "closes"),
+        bytecode="published records of Arbitrum, out of tree",
     )
 
     deployment: GmxDeployment
