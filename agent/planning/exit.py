@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from agent.errors import PlanInfeasible, VenueUnknown
-from agent.market.instrument import LiquidityRange, Option
+from agent.market.instrument import LiquidityRange, Option, Spot
 from agent.market.intent import Action, Order, Reduce, Trade
 from agent.market.position import Position
 from agent.market.request import RequestingState
@@ -71,7 +71,7 @@ def exit_of(snapshot: Snapshot, venue: str, policy: Policy, write: Writer) -> Ex
         closed_wad = sum(abs(s.action.size_wad) for s in found if isinstance(s.action, Trade | Reduce))
         open_wad = abs(position.size_wad) - closed_wad
         if not found:
-            left.append(f"{position.key} has to be taken out by hand")
+            left.append(f"{decimal(position.size_wad):f} of {position.key} have to be taken out by hand")
         elif open_wad > 0:
             left.append(f"{decimal(open_wad):f} of {position.key} are more than the market takes at once")
     for margin in state.margins:
@@ -100,8 +100,10 @@ def _close(state: VenueState, position: Position, policy: Policy, curves: Curves
         action = Reduce(position.venue, position.key, size_wad, bill_wad)
         return [Step(position.key, action, bill_wad - mul_up(size_wad, position.mark_wad))]
     if isinstance(position.instrument, LiquidityRange):  # comes out at the pool's price
-        slack_wad = mul_up(position.value_wad, policy.urgent_slippage_bps * WAD // BPS)
+        slack_wad = mul_up(abs(position.value_wad), policy.urgent_slippage_bps * WAD // BPS)
         return [Step(position.key, Reduce(position.venue, position.key, size_wad, slack_wad), 0)]
+    if isinstance(position.instrument, Spot):  # collateral: it is withdrawn, not sold
+        return []
     for offer in state.offers:
         if offer.market != position.instrument.market or offer.cash_token is not None:
             continue

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from agent.market.request import RequestingState
 from agent.market.snapshot import Snapshot
 from agent.market.standing import Access, Standing
 
@@ -82,6 +83,8 @@ class Alarm:
 
 
 def is_exposed(snapshot: Snapshot, venue: str) -> bool:
-    """Whether anything of ours is at the venue."""
+    """Whether anything of ours is at the venue: positions, collateral, or orders that wait for a keeper."""
     state = snapshot.venue(venue)
+    if isinstance(state, RequestingState) and any(one.is_open for one in state.requests):
+        return True
     return any(p.size_wad for p in state.positions) or any(m.collateral_wad for m in state.margins)

@@ -158,8 +158,8 @@ def test_watch_needs_no_config(ask: Ask, localnet: Localnet, config: Path) -> No
         "wallet",
         "quotes",
         "positions",
-        "venues",
         "requests",
+        "venues",
         "risk",
     }
     assert shown.out.startswith(f"block {localnet.node.block_number()}  {localnet.book.account}  equity 106,")

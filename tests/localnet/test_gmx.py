@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 
+from agent.assembly import eye_of
 from agent.chain.lens import read_one
 from agent.chain.rpc import Rpc
 from agent.errors import (
@@ -29,12 +30,15 @@ from agent.market.margin import (
     WeightedAccount,
 )
 from agent.market.request import KeeperOffer, KeeperVenue, Phase, Request, RequestingState, canonical
+from agent.planning.exit import exit_of
+from agent.planning.policy import Policy
 from agent.risk.liquidation import betas_of, moved, solve_joint
+from agent.runtime.alarm import is_exposed
 from agent.sim.anvil import Anvil, AnvilOptions
 from agent.sim.toolchain import Toolchain
 from agent.values.address import Address, MarketId, parse_address
 from agent.values.fixed import WAD, mul_down, mul_up
-from agent.venues.deployments import GmxToken
+from agent.venues.deployments import Deployment, GmxToken
 from agent.venues.gmx import Gmx, writer
 from agent.venues.gmx.fragment import LIMIT_INCREASE
 from agent.venues.gmx.order import words_of
@@ -544,3 +548,17 @@ def test_a_token_that_no_feed_or_service_prices_is_refused(world: World) -> None
     silent = GmxToken(address=quote.address, decimals=6)
     with pytest.raises(PriceImplausible, match="names no price"):
         world.read(venue=reworded(world, tokens=(asset, silent)))
+
+
+def test_an_order_that_waits_is_part_of_the_way_out(world: World) -> None:
+    (key,) = ask(world, trade(world, 2 * WAD))
+    rpc = Rpc(world.node.url)
+    deployment = Deployment(chain_id=world.node.chain_id(), gmx=world.deployment)
+    block = rpc.block("latest")
+    snapshot = eye_of(rpc, deployment, block).see(world.user, block)
+    rpc.close()
+    found = exit_of(snapshot, "gmx", Policy(), lambda action: Order())
+    assert found.steps == ()
+    (left,) = found.left
+    assert f"0x{key.hex()} of 2.000000000000000000 ETH waits" in left
+    assert is_exposed(snapshot, "gmx")

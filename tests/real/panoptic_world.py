@@ -161,7 +161,7 @@ def world(
 
     ``decimals``: of asset and quote.
     """
-    options = AnvilOptions(genesis_s=GENESIS_S, interval_s=1, gas_limit=BLOCK_GAS, kept_states=400)
+    options = AnvilOptions(genesis_s=GENESIS_S, interval_s=1, gas_limit=BLOCK_GAS, kept_states=1_500)
     with Anvil(toolchain.anvil, options) as node:
         chain = Chain(node)
         crowd = Crowd(chain)

@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from eth_utils.crypto import keccak
 
 from agent.errors import TransactionReverted
 from agent.market.intent import Action, AddCollateral, Reduce, RemoveCollateral, Trade
@@ -21,6 +22,7 @@ from agent.sim.anvil import Anvil
 from agent.sim.toolchain import Toolchain
 from agent.values.address import Address, MarketId
 from agent.values.fixed import WAD, mul_down, mul_up
+from agent.venues.deployments import load
 from agent.venues.gmx import writer
 from agent.venues.gmx.fragment import GMX, LIMIT_INCREASE
 from agent.venues.gmx.market import Market
@@ -32,6 +34,7 @@ from tests.gmx import FLOAT, GENESIS_S, World
 from tests.real.flips import VARIABLE, campaign
 from tests.real.gmx import options, real_world
 
+MANIFESTS = Path(__file__).resolve().parents[2] / "agent" / "venues" / "manifests"
 FOLDER = os.environ.get(VARIABLE, "")
 pytestmark = pytest.mark.skipif(
     not FOLDER, reason=f"set {VARIABLE} to a folder of GMX's published deployment records to run these"
@@ -96,6 +99,17 @@ def test_layouts_of_what_we_call_are_the_published_ones(world: World) -> None:
     assert {"getAccountPositionInfoList", "getAccountOrders", "createOrder", "EventLog2"} <= set(checked)
     for name in checked:
         assert ours[name] in published[name], name
+
+
+def test_the_code_that_the_manifest_expects_is_what_the_records_make(world: World) -> None:
+    shipped = [load(path) for path in MANIFESTS.glob("*.json")]
+    store = world.deployment.data_store
+    (manifest,) = [one.manifest("gmx") for one in shipped if one.gmx and one.gmx.data_store == store]
+    expected = {one.address: one.code_hash for one in manifest.contracts if one.code_hash}
+    assert len(expected) == 7
+    for address, code_hash in expected.items():
+        code = bytes.fromhex(str(world.node.request("eth_getCode", address, "latest"))[2:])
+        assert "0x" + keccak(code).hex() == code_hash, address
 
 
 def test_the_deployment_is_recognised(world: World) -> None:

@@ -54,9 +54,12 @@ class Impostor:
 
 @dataclass(frozen=True)
 class Done:
-    """What carrying out an order left behind: the events of all its transactions, the keeper's included."""
+    """What carrying out an order left behind: the events of all its transactions, the keeper's included.
+    ``by_keeper``: a keeper has filled it since, so that its own checks, of what waits, hold no longer.
+    """
 
     logs: tuple[Log, ...] = field(default=())
+    by_keeper: bool = False
 
 
 class Bench(Protocol):
@@ -148,6 +151,10 @@ class Bench(Protocol):
         stated bound (docs/venues/<name>.md). (0, 0) where it is exact.
         """
         ...
+
+    # Two more where they are needed, and not at all elsewhere:
+    #   foretold_slack_wad(trade) -> (size, money)   by how much the account may differ from what it foretells
+    #   brought_wad(done) -> int                     collateral that travelled with a trade, from the wallet
 
     # --- what is not the venue ----------------------------------------------------------------------
 

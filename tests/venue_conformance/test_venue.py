@@ -10,9 +10,11 @@ from agent.assembly import eye_of, venues_of
 from agent.chain.lens import read_one
 from agent.errors import ContractMismatch, PlanInfeasible
 from agent.market.access import permitted, require_allowed
-from agent.market.intent import AddCollateral, Reduce, RemoveCollateral, Trade
+from agent.market.intent import Action, AddCollateral, Order, Reduce, RemoveCollateral, Trade
 from agent.market.margin import AccruingAccount, FundableAccount, TradableAccount
 from agent.market.standing import Access, Standing
+from agent.planning.exit import exit_of
+from agent.planning.policy import Policy
 from agent.risk.liquidation import DIRECTIONS, solve_price
 from agent.values.fixed import WAD, mul_down
 from agent.venues.manifest import Manifest, Stage
@@ -185,9 +187,8 @@ def test_what_is_written_is_what_is_read_afterwards(scene: Scene) -> None:
         snapshot, before = node.snapshot(), scene.read()
         order = scene.venue.write(before, action, bench.account, DEADLINE_S)
         bench.node.set_next_timestamp(bench.node.now_s() + 1)
-        scene.carry_out(order)
-        waits_for_keeper = any(call.label.endswith(("commitOrder", "createOrder")) for call in order.calls)
-        if not waits_for_keeper:  # the order itself is what the check sees, and it is filled by now
+        done = scene.carry_out(order)
+        if not done.by_keeper:
             broken = [proof for proof in scene.prove(order.post) if not proof.kept]
             assert broken == [], action
         after = scene.read()
@@ -302,6 +303,31 @@ def test_longer_answers_make_it_read_only_and_it_is_read_all_the_same(scene: Sce
         (f"{label} answers {fixed[label] + 1} words, not {fixed[label]}",),
     )
     assert seen.venue(bench.name) == state
+
+
+def test_the_way_out_of_a_closing_venue_closes_what_it_says(scene: Scene) -> None:
+    bench = scene.bench
+    known = scene.deployment.manifest(bench.name).model_copy(update={"stage": Stage.CLOSE_ONLY})
+    snapshot = scene.see(scene.eye(known))
+
+    def write(action: Action) -> Order:
+        return scene.venue.write(scene.read(), action, bench.account, DEADLINE_S)
+
+    found = exit_of(snapshot, bench.name, Policy(), write)
+    held = {p.key: p.size_wad for p in snapshot.venue(bench.name).positions if p.size_wad}
+    closed: dict[str, int] = {}
+    for step in found.steps:
+        assert step.refusal == "", step
+        assert isinstance(step.action, Trade | Reduce)
+        closed[step.key] = closed.get(step.key, 0) + abs(step.action.size_wad)
+    assert set(closed) <= set(held)
+    for key, size_wad in held.items():
+        assert closed.get(key, 0) == abs(size_wad) or any(key in left for left in found.left), key
+    for step in found.steps:
+        scene.carry_out(write(step.action))
+    after = {p.key: p.size_wad for p in scene.read().positions}
+    for key, size_wad in closed.items():
+        assert abs(held[key]) - abs(after.get(key, 0)) == size_wad, key
 
 
 @pytest.mark.parametrize("stage", [Stage.CLOSE_ONLY, Stage.ENDED])

@@ -40,7 +40,7 @@ class Gmx:
         margin="each position by itself, with the next accumulators",
         flip_exact=True,
         writes=("orders", "collateral", "closes"),
-        bytecode="published records of Arbitrum, out of tree",
+        bytecode="published records of Arbitrum and Avalanche, out of tree",
     )
 
     deployment: GmxDeployment

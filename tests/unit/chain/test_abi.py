@@ -82,6 +82,21 @@ def test_fixed_arrays_have_a_fixed_size() -> None:
         THING["row"].decode(b"\0" * 128)
 
 
+def test_the_length_of_an_answer_is_known_where_it_is_fixed() -> None:
+    pair = [typed("a", "uint8"), typed("b", "int24[3]")]
+    cases = {
+        "fixed": ([typed("x", "tuple", components=pair), typed("y", "address")], 5),
+        "many": ([typed("x", "tuple[2]", components=pair)], 8),
+        "dynamic": ([typed("x", "tuple[]", components=pair)], None),
+        "text": ([typed("x", "uint256"), typed("y", "string")], None),
+        "nothing": ([], 0),
+    }
+    contract = parse("some", "here", [function(name, [], outputs) for name, (outputs, _) in cases.items()])
+    assert {name: contract[name].words for name in cases} == {
+        name: words for name, (_, words) in cases.items()
+    }
+
+
 def test_an_overloaded_function_must_be_asked_for_by_its_signature() -> None:
     assert THING["close()"].encode() != THING["close(uint256)"].encode(1)[:4]
     with pytest.raises(KeyError):

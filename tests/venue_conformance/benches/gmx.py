@@ -104,7 +104,7 @@ class GmxBench:
         for key in self.world.orders(self.account):
             if key not in before:
                 logs += tuple(self.world.execute(key).logs)
-        return Done(logs)
+        return Done(logs, by_keeper=True)
 
     def paid_wad(self, trade: Trade, done: Done) -> int:
         """At the execution price, with the fee of the tier that the open interest before it gives."""

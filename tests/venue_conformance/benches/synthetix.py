@@ -99,10 +99,11 @@ class SynthetixBench:
 
     def carry_out(self, order: Order) -> Done:
         logs = send_all(self.world.chain, self.account, order)
-        if any(call.label.endswith("commitOrder") for call in order.calls):
+        is_order = any(call.label.endswith("commitOrder") for call in order.calls)
+        if is_order:
             self.node.warp(SETTLE_AFTER_S)
             logs += tuple(self.world.synthetix.perps.send(self.world.keeper, "settleOrder", ID).logs)
-        return Done(logs)
+        return Done(logs, by_keeper=is_order)
 
     def paid_wad(self, trade: Trade, done: Done) -> int:
         (event,) = self.world.synthetix.perps.events(done.logs, "OrderSettled")
