@@ -91,8 +91,6 @@ def venues_of(deployment: Deployment) -> tuple[Venue[VenueState], ...]:
         found.append(Panoptic(deployment.panoptic))
     if deployment.gmx is not None:
         found.append(Gmx.of(deployment.gmx))
-    if deployment.gmx is not None:
-        found.append(Gmx.of(deployment.gmx))
     if not found:
         raise ConfigInvalid(key="chain.deployment", value=None, reason="it names no venue")
     # Each venue is given back only the state it returned itself (``cycle.writers`` pairs them by name).
