@@ -76,7 +76,7 @@ def swap(pool: Pool, amount: int, *, zero_for_one: bool, fee_ppm: int, limit_x96
         if after == edge:
             liquidity += -net if zero_for_one else net
             tick = target_tick - 1 if zero_for_one else target_tick
-        elif after != price:
+        elif after not in (price, limit_x96) and left != 0:  # else nobody asks for it
             tick = tick_at(after)
         price = after
     return Swap(tuple(steps), price, abs(left))
