@@ -93,6 +93,10 @@ class Echo:
         self.at += 1
         block, self.native_wei, fresh = self._recording.blocks[self.at]
         self.known |= fresh
+        # what comes from a node is never the object of before: neither its identity nor its hash is known
+        self.known = {
+            key: Answer(answer.ok, bytes(bytearray(answer.data))) for key, answer in self.known.items()
+        }
         return block
 
     def calls(self, calls: Sequence[Call], block: Block) -> list[Answer]:
