@@ -12,7 +12,7 @@ from typing import TypeGuard
 
 from agent.market.intent import Order
 from agent.market.offer import Offer
-from agent.market.request import KeeperOffer, Phase, Request, RequestingState
+from agent.market.request import KeeperOffer, Phase, Request, is_requesting
 from agent.market.snapshot import Snapshot
 from agent.planning.policy import Policy
 from agent.values.address import MarketId
@@ -73,7 +73,8 @@ def is_keeper(offer: Offer) -> TypeGuard[KeeperOffer]:
 
 def late_venues(snapshot: Snapshot) -> frozenset[str]:
     """The venues that do nothing in the transaction that asks for it: what is taken out there comes later."""
-    return frozenset(state.venue for state in snapshot.venues if isinstance(state, RequestingState))
+    states = {state.venue: state for state in snapshot.venues}
+    return frozenset(name for name, state in states.items() if is_requesting(state))
 
 
 def is_due_back(request: Request, now_s: int) -> bool:
