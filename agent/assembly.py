@@ -31,14 +31,7 @@ from agent.tx.sender import Sender
 from agent.tx.simulation import Simulator
 from agent.values.address import Address, ChainId
 from agent.values.block import Block
-from agent.venues.curie import Curie
 from agent.venues.deployments import Deployment, load
-from agent.venues.gmx import Gmx
-from agent.venues.gtrade import Gtrade
-from agent.venues.lyra import Lyra
-from agent.venues.panoptic import Panoptic
-from agent.venues.synthetix import Synthetix
-from agent.venues.uniswap import Uniswap
 from agent.venues.venue import Venue
 from agent.venues.watch import Watch
 
@@ -78,21 +71,35 @@ def shipped(chain_id: int) -> Path:
 
 
 def venues_of(deployment: Deployment) -> tuple[Venue[VenueState], ...]:
-    """One venue per protocol of the deployment."""
+    """One venue per protocol of the deployment. Loads those alone: all of them take a second to import."""
     found: list[object] = []
     if deployment.curie is not None:
+        from agent.venues.curie import Curie
+
         found.append(Curie(deployment.curie))
     if deployment.lyra is not None:
+        from agent.venues.lyra import Lyra
+
         found.append(Lyra(deployment.lyra))
     if deployment.uniswap is not None:
+        from agent.venues.uniswap import Uniswap
+
         found.append(Uniswap(deployment.uniswap))
     if deployment.synthetix is not None:
+        from agent.venues.synthetix import Synthetix
+
         found.append(Synthetix(deployment.synthetix))
     if deployment.panoptic is not None:
+        from agent.venues.panoptic import Panoptic
+
         found.append(Panoptic(deployment.panoptic))
     if deployment.gmx is not None:
+        from agent.venues.gmx import Gmx
+
         found.append(Gmx.of(deployment.gmx))
     if deployment.gtrade is not None:
+        from agent.venues.gtrade import Gtrade
+
         found.append(Gtrade.of(deployment.gtrade))
     if not found:
         raise ConfigInvalid(key="chain.deployment", value=None, reason="it names no venue")

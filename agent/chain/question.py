@@ -30,7 +30,9 @@ class Question:
         return replace(call, is_direct=True) if self.is_direct else call
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(
+    slots=True
+)  # not frozen: one is made for every look at an answer, and a frozen one is slow to make
 class Reply:
     """A question and its answer, not yet decoded: each way to read it raises ReadReverted if the contract
     refused and DecodeMismatch if the bytes are not of that shape.
@@ -52,7 +54,8 @@ class Reply:
     @property
     def integer(self) -> int:
         """The one output, a number or a flag."""
-        return self.question.function.integer(self.call, self.answer)
+        (value,) = self.question.function.integers(self.call, self.answer)
+        return value
 
     @property
     def integers(self) -> tuple[int, ...]:

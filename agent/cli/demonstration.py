@@ -39,7 +39,7 @@ PLACES = "Perpetual Curie, Lyra Avalon, Uniswap v3 and a stand-in of GMX v2"
 READY_S = 60.0  # the agent must be up and delegated by then
 SETTLE_BLOCKS = 3  # after the script, for what is still on its way
 QUIET_EVERY = 30  # blocks between two lines when nobody watches a terminal
-LOOKS = 5  # a block lasts at least so many times what one look at the chain takes
+LOOKS = 7  # a block lasts at least so many times what one look at the chain takes
 COUNT_EVERY = 5  # blocks between two looks at the logs
 MIN_SHARE = 0.99  # of the blocks inside the band is what the agent promises
 

@@ -24,8 +24,9 @@ class Ask:
     """One question to the planner. ``deltas_wad`` count what is on its way (``pending``) as filled,
     ``open_wad`` are those of what is held; both are to stay in the band. ``naked``: what open requests
     leave naked, quote x seconds. ``due`` are the assets whose delta is to be traded back to zero (or what is
-    held of it to what may wait), with whether it is outside its band; ``needy`` the accounts nearer to
-    liquidation than the guard distance, with the collateral (wad) that would bring them just there;
+    held of it to what may wait), with whether that is urgent: outside its band, or more than may wait;
+    ``needy`` the accounts nearer to liquidation than the guard distance, with the collateral (wad) that would
+    bring them just there;
     ``greeks`` the (greek, asset) out of their bands.
     """
 
@@ -97,7 +98,7 @@ def ask(
             open_wad = policy.waiting_wad(asset) if asset in pending.assets else policy.band_wad(asset)
             is_out = abs(held[asset]) > max(open_wad, policy.min_trade_wad)
             if is_out or abs(delta_wad) > max(trigger_wad, policy.min_trade_wad):
-                due[asset] = outside
+                due[asset] = outside or is_out
         for asset, greeks in assessment.by_asset.items():
             for greek, value, bands in (
                 ("gamma", greeks.gamma, policy.gamma_band),

@@ -37,6 +37,7 @@ class Curves:
     expected: Expected | None
     costs: dict[tuple[str, int], int] = field(default_factory=dict)
     needs: dict[tuple[str, int], int] = field(default_factory=dict)
+    carries: dict[tuple[str, int], float] = field(default_factory=dict)
     ledger: Ledger = field(default_factory=Ledger)
     sizes: dict[tuple[str, int], list[int]] = field(default_factory=dict)
     slacks: dict[tuple[str, str, int, int], int] = field(default_factory=dict)
@@ -57,10 +58,13 @@ class Curves:
 
     def carry(self, offer: Offer, sign: int) -> float:
         """Quote per unit on the side of ``sign`` that the policy reckons with, a keeper's risk included."""
-        carry = carry_per_unit(offer, sign, self.policy, self.expected)
-        if is_keeper(offer):
-            carry += to_float(offer.price_wad) * float(self.policy.keeper_risk_bps) / 10_000
-        return carry
+        key = (str(offer.market), sign)
+        if key not in self.carries:
+            carry = carry_per_unit(offer, sign, self.policy, self.expected)
+            if is_keeper(offer):
+                carry += to_float(offer.price_wad) * float(self.policy.keeper_risk_bps) / 10_000
+            self.carries[key] = carry
+        return self.carries[key]
 
     def fixed_wad(self, offer: Offer) -> int:
         """Quote for asking at all."""

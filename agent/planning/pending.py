@@ -7,12 +7,12 @@ is until it can be taken back and then until that is mined.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeGuard
 
 from agent.market.intent import Order
 from agent.market.offer import Offer
-from agent.market.request import KeeperOffer, Phase, Request, RequestingState
+from agent.market.request import KeeperOffer, Phase, Request, is_requesting
 from agent.market.snapshot import Snapshot
 from agent.planning.policy import Policy
 from agent.values.address import MarketId
@@ -62,6 +62,7 @@ class Pending:
 
 
 NOTHING = Pending()
+RUN = 2  # times the slippage bound: prices that moved by more than that within minutes are running
 UNTIL_FILLED = "until filled"  # in the name of a band that is broken as long as keepers have not acted
 
 
@@ -72,7 +73,8 @@ def is_keeper(offer: Offer) -> TypeGuard[KeeperOffer]:
 
 def late_venues(snapshot: Snapshot) -> frozenset[str]:
     """The venues that do nothing in the transaction that asks for it: what is taken out there comes later."""
-    return frozenset(state.venue for state in snapshot.venues if isinstance(state, RequestingState))
+    states = {state.venue: state for state in snapshot.venues}
+    return frozenset(name for name, state in states.items() if is_requesting(state))
 
 
 def is_due_back(request: Request, now_s: int) -> bool:
@@ -127,6 +129,19 @@ def room_wad(offer: Offer, sign: int, pending: Pending, naked: int, policy: Poli
     if crossing or left <= 0 or offer.market in pending.resting or offer.price_wad <= 0:
         return 0
     return min(most_wad, left * WAD**2 // (offer.price_wad * (offer.wait_s + policy.deadline_s)))
+
+
+def in_calm(pending: Pending, snapshot: Snapshot, moves: Mapping[str, float], policy: Policy) -> Pending:
+    """No keeper is asked while prices run, where others trade: a fill within the price bound is unlikely
+    then, and what is open grows. ``moves`` per asset: of the last minutes, from the lowest to the highest
+    price (`Trail`).
+    """
+    widest = RUN * policy.slippage_bps / 10_000
+    running = {asset for asset, move in moves.items() if move > widest}
+    offers = [offer for state in snapshot.venues for offer in state.offers]
+    running &= {one.asset for one in offers if not is_keeper(one) and one.max_buy_wad and one.max_sell_wad}
+    late = {offer.market for offer in offers if offer.asset in running and is_keeper(offer)}
+    return replace(pending, resting=pending.resting | late) if late else pending
 
 
 def _prices(snapshot: Snapshot) -> Mapping[MarketId, int]:

@@ -303,8 +303,11 @@ def _write(
 def _naked(draft: _Draft, snapshot: Snapshot, policy: Policy) -> tuple[Exposure, ...]:
     """What waits for keepers once the plan is mined."""
     offers = {offer.market: offer for state in snapshot.venues for offer in state.offers}
-    found = list(exposures(draft.pending.requests, snapshot, policy))
-    positions = {position.key: position for position in snapshot.positions}
+    requests = draft.pending.requests
+    found = list(exposures(requests, snapshot, policy)) if requests else []
+    # a book's list is long, and a plan that only trades does not need it
+    closes = any(isinstance(action, Reduce) for action in draft.actions)
+    positions = {position.key: position for position in snapshot.positions} if closes else {}
     for action in draft.actions:
         if isinstance(action, Trade) and is_keeper(offer := offers[action.market]):
             found.append(leg_exposure(offer, action.size_wad, policy))

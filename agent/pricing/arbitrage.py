@@ -143,11 +143,12 @@ def _density_numerator(smile: Smile) -> Polynomial:
         for number in (smile.floor, smile.right, smile.left, smile.centre, smile.width)
     ]
     one = max(denominator for _, denominator in ratios)  # a power of two, so all of them divide it
+    bits = one.bit_length() - 1
     floor, right, left, centre, width = (top * (one // bottom) for top, bottom in ratios)
     up, down = right * right, left * left
     total = [
         width * down,
-        2 * (floor * one * one - width * right * left),
+        2 * ((floor << 2 * bits) - width * right * left),
         width * up,
     ]  # W, in units of one^-3; R in one^-2, M in one^-1
     lean = [-down, 0, up]
@@ -155,11 +156,11 @@ def _density_numerator(smile: Smile) -> Polynomial:
     circle = [1, 0, 1]
     gap = _plus([2 * c for c in _times(circle, total)], [-c for c in _times(place, lean)])
     lean_squared, total_squared = _times(lean, lean), _times(total, total)
-    first = [4 * one**4 * c for c in _times(gap, gap)]
-    second = [0] + [-8 * one**3 * c for c in _times(lean_squared, total)]
+    first = [c << 4 * bits + 2 for c in _times(gap, gap)]
+    second = [0] + [-c << 3 * bits + 3 for c in _times(lean_squared, total)]
     third = [-c for c in _times(lean_squared, total_squared)]
     inside = _times(circle, _plus(_plus(first, second), third))
-    bend = [0, 0, 0] + [32 * (up + down) * one**3 * c for c in total_squared]
+    bend = [0, 0, 0] + [((up + down) * c) << 3 * bits + 5 for c in total_squared]
     return _plus([width * c for c in inside], bend)
 
 

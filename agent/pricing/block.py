@@ -83,18 +83,17 @@ def worked(
     multiply, divide, add, subtract = np.multiply, np.divide, np.add, np.subtract
     sigma = vol
     if is_tame:
-        divide(seconds, YEAR_S, out=years)
+        multiply(seconds, 1 / YEAR_S, out=years)
     else:
         np.maximum(seconds, MIN_TIME_S, out=years)
-        divide(years, YEAR_S, out=years)
+        multiply(years, 1 / YEAR_S, out=years)
         sigma = np.maximum(vol, MIN_VOL)
     np.sqrt(years, out=root)
     multiply(sigma, root, out=deviation)
 
     carry = rate - dividend
     subtract(spot, strike, out=ahead)
-    multiply(rate, years, out=discount)
-    np.negative(discount, out=discount)
+    multiply(-rate, years, out=discount)
     np.exp(discount, out=discount)
     multiply(carry, years, out=forward)
     shrunk = forward.copy() if forward.min() < _SHRUNK else None
@@ -174,15 +173,17 @@ def worked(
 def price(work: Work, out: Floats) -> None:
     """The wing and the intrinsic value, at most the discounted forward or strike."""
     spare, is_call = work.spare, work.is_call
-    np.abs(work.ahead, out=out)
     if isinstance(is_call, bool):
-        (np.add if is_call else np.subtract)(out, work.ahead, out=spare)
+        if is_call:
+            np.maximum(work.ahead, 0.0, out=spare)
+        else:
+            np.minimum(work.ahead, 0.0, out=spare)
+            np.negative(spare, out=spare)
         most = work.forward if is_call else work.strike
     else:
         np.multiply(_sign(is_call), work.ahead, out=spare)
-        np.add(out, spare, out=spare)
+        np.maximum(spare, 0.0, out=spare)
         most = np.where(is_call, work.forward, work.strike)
-    np.multiply(spare, 0.5, out=spare)
     np.multiply(spare, work.discount, out=spare)
     np.multiply(work.wing, work.low, out=out)
     np.add(out, spare, out=out)
@@ -199,8 +200,7 @@ def delta(work: Work, dividend: Term, out: Floats) -> None:
     if isinstance(dividend, float) and dividend == 0:
         return
     grown = work.spare
-    np.multiply(dividend, work.years, out=grown)
-    np.negative(grown, out=grown)
+    np.multiply(-dividend, work.years, out=grown)
     np.exp(grown, out=grown)
     np.multiply(out, grown, out=out)
 
@@ -228,12 +228,10 @@ def _chosen(work: Work, is_far: Flags, tail: Floats, is_beyond: Flags, out: Floa
     np.subtract(1.0, out, out=out)
     np.multiply(work.left, out, out=out)
     np.add(tail, out, out=tail)
-    # 1 - tail, or tail, and minus that of a put: tail times 1 or -1, and 1, -1 or 0 added
+    # 1 - tail, or tail, which is |1 - tail| or |0 - tail|
     np.copyto(other, np.equal(is_beyond, is_call))
-    np.multiply(other, -2.0, out=out)
-    np.add(out, 1.0, out=out)
-    np.multiply(out, tail, out=out)
-    np.add(out, other, out=out)
+    np.subtract(other, tail, out=out)
+    np.abs(out, out=out)
     if is_call is False:
         np.negative(out, out=out)
     elif is_call is not True:
@@ -259,9 +257,13 @@ def slopes(work: Work, answers: Mapping[Measure, Floats]) -> None:
         np.divide(volga, work.sigma, out=volga)
     if "gamma" in answers:
         gamma = answers["gamma"]
-        np.divide(core, work.spot, out=gamma)
         np.multiply(work.spot, work.deviation, out=spare)
-        np.divide(gamma, spare, out=gamma)
+        if work.is_tame:
+            np.multiply(spare, work.spot, out=spare)
+            np.divide(core, spare, out=gamma)
+        else:  # the square of the price may be no number
+            np.divide(core, spare, out=gamma)
+            np.divide(gamma, work.spot, out=gamma)
     if "vanna" in answers:
         vanna = answers["vanna"]
         np.divide(core, work.spot, out=vanna)

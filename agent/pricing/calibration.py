@@ -167,24 +167,24 @@ class _Misses:
         floor, right, left, width = math.exp(floor), math.exp(right), math.exp(left), math.exp(width)
         d = self._strip.k - centre
         away = np.sqrt(d * d + width * width)
-        long = away + np.abs(d)
-        short = width * width / long
-        is_right = d >= 0
-        above, below = np.where(is_right, long, short), np.where(is_right, short, long)
-        rising, falling = right * np.sqrt(above), left * np.sqrt(below)
+        long = np.sqrt(away + np.abs(d))
+        above = np.where(d >= 0, long, width / long)  # the roots of away + d and of away - d
+        below = width / above
+        rising, falling = right * above, left * below
         gap = rising - falling
         vol = np.sqrt((floor + gap * gap / 2) / self._strip.years)
         quotes = d.size
-        self._misses[:quotes] = self._root * (vol - self._strip.iv)
-        self._misses[quotes:] = _PULL * (x - self.start)
+        np.multiply(self._root, vol - self._strip.iv, out=self._misses[:quotes])
+        np.multiply(_PULL, x - self.start, out=self._misses[quotes:])
         unit = self._root / (2 * self._strip.years * vol)
-        pace = unit * gap / (2 * away)
+        slope = unit * gap
+        pace = slope / (2 * away)
         of_place = self._jacobian[:quotes]
-        of_place[:, 0] = unit * floor
-        of_place[:, 1] = unit * gap * rising
-        of_place[:, 2] = -unit * gap * falling
-        of_place[:, 3] = -pace * (rising + falling)
-        of_place[:, 4] = pace * (rising * below - falling * above)
+        np.multiply(unit, floor, out=of_place[:, 0])
+        np.multiply(slope, rising, out=of_place[:, 1])
+        np.multiply(slope, -falling, out=of_place[:, 2])
+        np.multiply(pace, -(rising + falling), out=of_place[:, 3])
+        np.multiply(pace * width, right * below - left * above, out=of_place[:, 4])
         of_place *= self._range * share * (1 - share)
 
 
@@ -241,9 +241,10 @@ def _starts(strip: Strip, most: int = 4) -> Iterator[Smile]:
     away = np.hypot(d, width)
     above, below = (away + d) / 2, (away - d) / 2
     basis = np.stack((np.ones_like(d), above, below), -1)
-    normal = np.einsum("cnp,n,cnq->cpq", basis, weight, basis)
+    weighted = basis.swapaxes(1, 2) * weight
+    normal = weighted @ basis
     normal += np.eye(3) * (1e-12 * np.trace(normal, axis1=1, axis2=2)[:, None, None])
-    answer = np.linalg.solve(normal, np.einsum("cnp,n->cp", basis, weight * variance)[:, :, None])[:, :, 0]
+    answer = np.linalg.solve(normal, (weighted @ variance)[:, :, None])[:, :, 0]
     up, down = (np.clip(answer[:, i : i + 1], 1e-8, 1.9) for i in (1, 2))
     wings = up * above + down * below
     a = (variance - wings) @ (weight / weight.sum())

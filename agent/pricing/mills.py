@@ -43,6 +43,7 @@ _P = (
     -1.68071985363464e-19,
     4.67099136795008e-21,
 )
+_BETWEEN = tuple(np.array(one) for one in _P[-3:0:-1])  # as arrays: a float is turned into one every time
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +67,14 @@ def ratios(u: Floats, v: Floats, gap: Floats, rows: Rows) -> tuple[Floats, Float
     multiply(z_v, _P[-1], out=p)
     add(p, _P[-2], out=p)
     multiply(z_u, _P[-1], out=d)
-    for coefficient in _P[-3::-1]:
+    for coefficient in _BETWEEN:
         add(d, p, out=d)
         multiply(p, z_v, out=p)
         add(p, coefficient, out=p)
-        if coefficient is not _P[0]:
-            multiply(d, z_u, out=d)
+        multiply(d, z_u, out=d)
+    add(d, p, out=d)
+    multiply(p, z_v, out=p)
+    add(p, _P[0], out=p)
     multiply(d, rows.y_u, out=d)
     add(rows.y_u, rows.y_v, out=z_u)
     multiply(d, z_u, out=d)

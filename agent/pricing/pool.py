@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
+from functools import lru_cache
 
 from agent.pricing.tick import MAX_TICK, MIN_TICK, sqrt_price_x96, tick_at
 from agent.values.fixed import Q96, div_up, mul_div_up
@@ -76,7 +77,7 @@ def swap(pool: Pool, amount: int, *, zero_for_one: bool, fee_ppm: int, limit_x96
         if after == edge:
             liquidity += -net if zero_for_one else net
             tick = target_tick - 1 if zero_for_one else target_tick
-        elif after != price:
+        elif after not in (price, limit_x96) and left != 0:  # else nobody asks for it
             tick = tick_at(after)
         price = after
     return Swap(tuple(steps), price, abs(left))
@@ -101,6 +102,7 @@ def words_between(lower_tick: int, upper_tick: int, spacing: int) -> range:
     return range(lower_tick // spacing // WORD, upper_tick // spacing // WORD + 1)
 
 
+@lru_cache(maxsize=4_096)
 def ticks_in(word: int, bits: int, spacing: int) -> tuple[int, ...]:
     """The initialised ticks in one word of the bitmap, rising."""
     return tuple((word * WORD + bit) * spacing for bit in range(WORD) if bits >> bit & 1)

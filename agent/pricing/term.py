@@ -36,8 +36,7 @@ def is_tame(terms: Mapping[str, Term]) -> bool:
     least, most = dict(terms), dict(terms)
     for name, one in terms.items():
         if not isinstance(one, float):
-            least[name] = float(np.minimum.reduce(one, axis=None))
-            most[name] = float(np.maximum.reduce(one, axis=None))
+            least[name], most[name] = float(one.min()), float(one.max())
         if not (math.isfinite(least[name]) and math.isfinite(most[name])):
             raise ValueError(f"{name} is not finite: {one}")
     if least["spot"] < 0 or least["strike"] <= 0:

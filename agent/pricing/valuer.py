@@ -82,12 +82,13 @@ class Valuer:
         is_call = np.asarray(
             kind is OptionKind.CALL if isinstance(kind, OptionKind) else kind, dtype=np.bool_
         )
-        shape = np.broadcast_shapes(is_call.shape, *(one.shape for one in terms))
+        shapes = {one.shape for one in (is_call, *terms) if one.ndim}
+        shape = shapes.pop() if len(shapes) == 1 else np.broadcast_shapes(*shapes)
+        size = math.prod(shape)
         if out is None:
-            out = _aligned(len(self.measures), math.prod(shape)).reshape(len(self.measures), *shape)
+            out = _aligned(len(self.measures), size).reshape(len(self.measures), *shape)
         elif out.shape != (len(self.measures), *shape) or not out.flags.c_contiguous:
             raise ValueError(f"out must be contiguous and of shape {(len(self.measures), *shape)}")
-        size = math.prod(shape)
         if min(size, BLOCK) > self._room.shape[1]:
             self._room = _aligned(_ROWS, min(size, BLOCK) + _LINE)
         every = (is_call, *terms)

@@ -28,10 +28,10 @@ class Trail:
 
     def moves(self) -> dict[str, float]:
         """Per asset the whole way between its lowest and highest price, relative to the lowest, >= 0."""
-        ranges: dict[str, tuple[float, float]] = {}
-        for _, spot in self._points:
-            for asset, price in spot.items():
-                if price > 0:
-                    low, high = ranges.get(asset, (price, price))
-                    ranges[asset] = (min(low, price), max(high, price))
-        return {asset: high / low - 1 for asset, (low, high) in ranges.items()}
+        assets = dict.fromkeys(asset for _, spot in self._points for asset in spot)
+        found: dict[str, float] = {}
+        for asset in assets:
+            seen = [price for _, spot in self._points if (price := spot.get(asset, 0.0)) > 0]
+            if seen:
+                found[asset] = max(seen) / min(seen) - 1
+        return found

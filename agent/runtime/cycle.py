@@ -11,7 +11,7 @@ from agent.market.access import permitted, require_allowed
 from agent.market.intent import Action, Order
 from agent.market.snapshot import Snapshot, VenueState
 from agent.planning.carry import CarryTrail
-from agent.planning.pending import NOTHING, Exposure, Pending, exposures
+from agent.planning.pending import NOTHING, Exposure, Pending, exposures, in_calm
 from agent.planning.plan import Plan, Writer, plan
 from agent.planning.policy import Policy
 from agent.risk.assessment import Assessment, assess
@@ -96,7 +96,8 @@ def cycle(desk: Desk, block: Block) -> Pass:
     try:
         known, moves, clock = writers(desk, snapshot), desk.trail.moves(), time.monotonic
         seen = permitted(snapshot)
-        plans = plan(seen, assessment, desk.policy, known, intent.id, moves, carry, clock, pending)
+        calm = in_calm(pending, seen, moves, desk.policy)
+        plans = plan(seen, assessment, desk.policy, known, intent.id, moves, carry, clock, calm)
     except PlanInfeasible as error:
         _record(desk, "infeasible", {"block": block.number, "conflicts": error.fields["conflicts"]})
         return Pass(block, snapshot, assessment, (), None, None, (error.message,), *told)

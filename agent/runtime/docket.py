@@ -15,7 +15,14 @@ from typing import Protocol, cast
 from agent.chain.rpc import Rpc
 from agent.errors import ReadUnpinned
 from agent.market.intent import TakeBack
-from agent.market.request import KeeperVenue, Phase, Request, RequestingState, canonical, open_requests
+from agent.market.request import (
+    KeeperVenue,
+    Phase,
+    Request,
+    canonical,
+    is_requesting,
+    open_requests,
+)
 from agent.market.snapshot import Snapshot, VenueState
 from agent.market.standing import Access
 from agent.planning.pending import Pending, is_due_back, late_venues
@@ -287,7 +294,7 @@ def _sizes(snapshot: Snapshot) -> dict[MarketId, int]:
     """What is held in each market of a venue that has requests."""
     found: dict[MarketId, int] = {}
     for state in snapshot.venues:
-        if isinstance(state, RequestingState):
+        if is_requesting(state):
             for position in cast(VenueState, state).positions:
                 market = position.instrument.market
                 found[market] = found.get(market, 0) + position.size_wad

@@ -30,6 +30,7 @@ from agent.venues.venue import Venue, told_stage
 from agent.venues.watch import Drifts, Gauge, Watch, standing
 
 NOTHING = Watch()  # nothing is expected
+UNKNOWN = Manifest()  # nothing is known
 UNREADABLE = (ReadReverted, DecodeMismatch, ContractMismatch)
 
 
@@ -124,7 +125,7 @@ class Eye:
         found = []
         for venue, state in zip(self.venues, states, strict=True):
             name = venue.name
-            manifest = self.manifests.get(name, Manifest())
+            manifest = self.manifests.get(name, UNKNOWN)
             told = told_stage(venue, state)
             found.append(standing(name, manifest, told, drifts.get(name, ()), block, self.lead_s))
         return tuple(found)

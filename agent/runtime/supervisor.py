@@ -24,6 +24,7 @@ from agent.errors import (
 from agent.market.snapshot import Snapshot
 from agent.runtime.aftermath import settle
 from agent.runtime.alarm import Alarm
+from agent.runtime.collector import Collector
 from agent.runtime.cycle import Desk, Pass, cycle
 from agent.runtime.scheduler import Scheduler
 from agent.runtime.telemetry import logger
@@ -121,13 +122,19 @@ class Supervisor:
         return self._pass(self._ready(block, heads))
 
     def run(self, heads: Iterator[Block], interval_s: float) -> None:
-        """Until ``stop``. Raises Untrusted and Misconfigured: those halt.
+        """Until ``stop``. Raises Untrusted and Misconfigured: those halt. Garbage is collected in between.
 
         A node's odd answer halts only when nothing else came for ODD_ANSWERS cycles; so does a delegation
         that is gone, if we may not renew it.
         """
-        self._scheduler = Scheduler(heads, self._wake, interval_s)
-        self._scheduler.run()
+        with Collector() as collector:
+
+            def wake(block: Block | None) -> None:
+                self._wake(block)
+                collector.rest()
+
+            self._scheduler = Scheduler(heads, wake, interval_s)
+            self._scheduler.run()
 
     def stop(self) -> None:
         """Finish the running cycle, then return from ``run``."""

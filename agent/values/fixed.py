@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from decimal import Decimal
+from functools import lru_cache
 
 WAD = 10**18
 RAY = 10**27
@@ -86,6 +87,7 @@ def decimal(raw: int, decimals: int = 18) -> Decimal:
     return Decimal(raw).scaleb(-decimals)
 
 
+@lru_cache(maxsize=1_024)  # a policy's few numbers, asked for in every plan
 def from_decimal(value: Decimal | str | int, decimals: int = 18) -> int:
     """The fixed-point int of an exact decimal, truncated toward zero beyond ``decimals`` places."""
     return int(Decimal(value).scaleb(decimals).to_integral_value(rounding="ROUND_DOWN"))

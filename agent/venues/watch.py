@@ -25,6 +25,8 @@ NO_CODE = "c5d2460186f7233c927e7db2dcc703c0e500b653ca82273b7bfad8045d85a470"  # 
 WORD = 32
 SEEN = "chain"  # the basis of what was read on the chain itself
 
+_ACCESS = {Stage.OPEN: Access.FULL, Stage.CLOSE_ONLY: Access.REDUCE, Stage.ENDED: Access.LEAVE}
+
 Drifts = dict[str, tuple[str, ...]]  # by venue, what differs
 
 
@@ -140,7 +142,7 @@ def standing(
     left_s = manifest.seconds_left(block.timestamp_s)
     is_near = left_s is not None and left_s <= lead_s
     stage = strictest(manifest.stage_at(block.timestamp_s), told, Stage.CLOSE_ONLY if is_near else Stage.OPEN)
-    access = {Stage.OPEN: Access.FULL, Stage.CLOSE_ONLY: Access.REDUCE, Stage.ENDED: Access.LEAVE}[stage]
+    access = _ACCESS[stage]
     reasons = []
     if stage is not Stage.OPEN:
         by = "its contracts say so" if told is stage else "the manifest says so"

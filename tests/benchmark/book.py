@@ -8,15 +8,18 @@ arbitrage follows.
 
 from __future__ import annotations
 
+import hashlib
 import pickle
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import TypeVar, cast
 
 from agent.assembly import eye_of
+from agent.chain.listing import Listing
 from agent.chain.rpc import Rpc
+from agent.chain.wire import Errand
 from agent.errors import TransactionReverted
 from agent.sim import depth
 from agent.sim.localnet import Localnet, LocalnetOptions, running
@@ -33,7 +36,9 @@ OPTIONS, SHORTS = 200, 99
 SEED = 5
 MOVE = 0.004  # of the price in a block, one standard deviation
 GWEI = 10**9
+MADE_BY = ("agent/venues", "agent/sim", "abis", "tests/benchmark/book.py")  # what a recording depends on
 
+T = TypeVar("T")
 Key = tuple[type[Call], str, bytes]
 
 
@@ -59,8 +64,17 @@ class Ear(Rpc):
 
     def calls(self, calls: Sequence[Call], at: object) -> list[Answer]:  # type: ignore[override]
         answers = list(super().calls(calls, at))
-        self.heard |= {key_of(call): answer for call, answer in zip(calls, answers, strict=True)}
+        self._note(calls, answers)
         return answers
+
+    def carry(self, errand: Errand[T]) -> T:
+        brought = super().carry(errand)
+        if isinstance(errand, Listing):
+            self._note(errand.calls, cast(list[Answer], brought))
+        return brought
+
+    def _note(self, calls: Sequence[Call], answers: Sequence[Answer]) -> None:
+        self.heard |= {key_of(call): answer for call, answer in zip(calls, answers, strict=True)}
 
 
 class Echo:
@@ -79,12 +93,20 @@ class Echo:
         self.at += 1
         block, self.native_wei, fresh = self._recording.blocks[self.at]
         self.known |= fresh
+        # what comes from a node is never the object of before: neither its identity nor its hash is known
+        self.known = {
+            key: Answer(answer.ok, bytes(bytearray(answer.data))) for key, answer in self.known.items()
+        }
         return block
 
     def calls(self, calls: Sequence[Call], block: Block) -> list[Answer]:
         del block
         known = self.known
         return [known[(type(call), call.target, call.data)] for call in calls]
+
+    def carry(self, errand: Listing) -> list[Answer]:
+        """A list of calls, the one errand that a look needs."""
+        return self.calls(errand.calls, errand.block)
 
     def balance(self, account: Address, block: Block) -> int:
         del account, block
@@ -95,12 +117,24 @@ class Echo:
 
 
 def recorded(place: Path, blocks: int, options: int = OPTIONS, shorts: int = SHORTS) -> Recording:
-    """The recording kept at ``place``; made there first if there is none."""
+    """The recording kept beside ``place``, by what made it; made there first if there is none."""
+    place = place.with_suffix(f".{fingerprint(blocks, options, shorts)}{place.suffix}")
     if not place.exists():
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_bytes(pickle.dumps(record(blocks, options, shorts)))
     kept: Recording = pickle.loads(place.read_bytes())
     return kept
+
+
+def fingerprint(*terms: object) -> str:
+    """Of what a recording depends on: other questions or another book need another one."""
+    found = hashlib.sha256(repr(terms).encode())
+    for name in MADE_BY:
+        path = Path(name)
+        for file in sorted(path.rglob("*")) if path.is_dir() else (path,):
+            if file.suffix in {".py", ".json"}:
+                found.update(file.read_bytes())
+    return found.hexdigest()[:12]
 
 
 def record(blocks: int, options: int = OPTIONS, shorts: int = SHORTS) -> Recording:
@@ -142,14 +176,20 @@ def build(net: Localnet, options: int, shorts: int) -> None:
     lyra.base.send(net.roles["owner"], "burn", account, spare)
     rpc = Rpc(net.url)
     block = rpc.block("latest")
-    snapshot = eye_of(rpc, net.deployment(), block).see(account, block)
+    snapshot = eye_of(rpc, on_three(net.deployment()), block).see(account, block)
     delta = sum(position.greeks.delta for position in snapshot.positions)
     depth.open_perpetual(net.curie, account, -from_float(delta))
 
 
+def on_three(deployment: Deployment) -> Deployment:
+    """The venues of the book alone, whatever else the local chain has."""
+    others = set(deployment.venues) - {"curie", "lyra", "uniswap"}
+    return deployment.model_copy(update=dict.fromkeys(others))
+
+
 def listen(net: Localnet, blocks: int) -> Recording:
     """Move the market and write down what the book's reader is told."""
-    dice, deployment = random.Random(SEED), net.deployment()
+    dice, deployment = random.Random(SEED), on_three(net.deployment())
     ear = Ear(net.url)
     scenario = Scenario(net)
     price, said, found = net.spot_wad(), {}, []

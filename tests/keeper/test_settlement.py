@@ -13,7 +13,7 @@ from agent.market.access import PermittedRequesting, permitted
 from agent.market.intent import TakeBack, Trade
 from agent.market.request import Phase, Request
 from agent.market.standing import Access, Standing
-from agent.planning.pending import is_keeper, late_venues
+from agent.planning.pending import NOTHING, in_calm, is_keeper, late_venues
 from agent.planning.plan import plan
 from agent.risk.assessment import assess
 from agent.runtime.cycle import Pass, next_intent, writers
@@ -387,3 +387,23 @@ def test_a_closing_venue_that_settles_by_a_keeper_is_still_one(book: World) -> N
     waiting = PermittedRequesting(replace(state.state, requests=(asked_for,)), Access.REDUCE)
     assert waiting.requests == (asked_for,)
     assert [one.max_buy_wad for one in waiting.offers] == [WAD // 10]
+
+
+def test_nobody_is_asked_while_prices_run(book: World) -> None:
+    snapshot = book.desk.eye.see(book.account, book.desk.eye.rpc.block("latest"))
+    (market,) = [offer.market for state in snapshot.venues for offer in state.offers if is_keeper(offer)]
+    assert in_calm(NOTHING, snapshot, {"ETH": 0.02, "BTC": 0.5}, POLICY) is NOTHING
+    assert in_calm(NOTHING, snapshot, {"ETH": 0.0201}, POLICY).resting == {market}
+    head = snapshot.block.timestamp_s
+    book.desk.trail.note(head - 120, {"ETH": 2050.0})
+    book.step()
+    book.step()
+    assert book.births() == 0 and book.delta() == pytest.approx(0)
+
+
+def test_a_keeper_is_asked_while_prices_run_where_there_is_nobody_else(shared: World, tmp_path: Path) -> None:
+    wide = POLICY.model_copy(update={"naked_limit_usd_s": 10_000_000})
+    with fresh(shared, tmp_path, policy=wide, firm_most_wad=0) as book:
+        head = book.desk.eye.rpc.block("latest").timestamp_s
+        book.desk.trail.note(head - 120, {"ETH": 2050.0})
+        asked(book)

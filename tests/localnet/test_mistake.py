@@ -304,7 +304,7 @@ DEPLOYMENT = (
     ),
     Case(
         "no venue at all",
-        lambda w: w.deployment(curie=None, lyra=None, uniswap=None),
+        lambda w: w.deployment(curie=None, lyra=None, uniswap=None, gmx=None, manifests=None),
         2,
         "ConfigInvalid",
         ("`chain.deployment`", "no venue"),
@@ -597,7 +597,7 @@ def test_watch_says_what_is_wrong(
 def test_watch_of_a_chain_without_a_manifest_asks_for_one(ask: Ask, world: World) -> None:
     told = ask("watch", world.net.book.account, "--once", "--rpc", world.net.url, "--json")
     assert (told.code, told.error["error"]) == (2, "ConfigInvalid")
-    assert "none is shipped for chain 31337, only [1, 10, 42161]" in str(told.error["message"])
+    assert "none is shipped for chain 31337, only [1, 10, 42161, 43114]" in str(told.error["message"])
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import cast
 
 from coincurve import PrivateKey
 from eth_utils.crypto import keccak
@@ -21,6 +22,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from agent.chain.rpc import FeeHistory, RpcResult
+from agent.chain.transport import Json
 from agent.errors import (
     ReadUnpinned,
     Refused,
@@ -124,6 +126,11 @@ class World:
         """What the node, which may be behind, takes for the newest."""
         return self.blocks[max(0, len(self.blocks) - 1 - self.lag)]
 
+    def mined(self, block_hash: str) -> Mined | None:
+        """The block of that name, if the node has it."""
+        known = self.blocks[: self.blocks.index(self.shown) + 1]
+        return next((one for one in known if one.block.hash == block_hash), None)
+
     def mine(self) -> None:
         before = self.tip
         number = before.block.number + 1
@@ -205,6 +212,7 @@ def _receipt(tx_hash: str, block: Block, succeeded: object, intent: str) -> dict
     log = {"address": ACCOUNT, "topics": [HEDGE_EXECUTED, intent], "data": "0x"}
     return {
         "transactionHash": tx_hash,
+        "from": ACCOUNT.lower(),
         "blockNumber": hex(block.number),
         "blockHash": block.hash,
         "status": "0x1" if succeeded else "0x0",
@@ -241,10 +249,38 @@ class ModelRpc:
     def call(self, call: object, at: object, sender: object = None, overrides: object = None) -> object:
         raise _refusal("not asked in this model")
 
+    @property
+    def members(self) -> tuple[ModelRpc, ...]:
+        return (self,)
+
     def batch(self, calls: Sequence[tuple[str, Sequence[object]]]) -> list[RpcResult]:
+        return [self._answer(method, params) for method, params in calls]
+
+    def _answer(self, method: str, params: Sequence[object]) -> RpcResult:
         shown = self._world.shown
-        results = [RpcResult(hex(shown.nonce))]
-        return results + [RpcResult(shown.receipts.get(str(params[0]))) for _, params in calls[1:]]
+        if method == "eth_getTransactionReceipt":
+            return RpcResult(shown.receipts.get(str(params[0])))
+        if method == "eth_getTransactionCount":
+            at = params[1]
+            mined = self._world.mined(str(at["blockHash"])) if isinstance(at, dict) else shown
+            gone = _refusal("header not found")
+            return RpcResult(error=gone) if mined is None else RpcResult(hex(mined.nonce))
+        mined = self._world.mined(str(params[0]))
+        if mined is None:
+            return RpcResult()
+        if method == "eth_getBlockReceipts":
+            own = [one for one in mined.receipts.values() if one["blockHash"] == mined.block.hash]
+            return RpcResult(cast(Json, own))
+        assert method == "eth_getBlockByHash"
+        return RpcResult(
+            {
+                "number": hex(mined.block.number),
+                "hash": mined.block.hash,
+                "parentHash": mined.block.parent_hash,
+                "timestamp": hex(mined.block.timestamp_s),
+                "gasLimit": hex(mined.block.gas_limit),
+            }
+        )
 
     def simulate_v1(self, payload: dict[str, object], at: object = "pending") -> list[object]:
         (block,) = payload["blockStateCalls"]  # type: ignore[misc]

@@ -12,8 +12,10 @@ from agent.market.intent import Trade
 from agent.market.margin import Betas, Prices
 from agent.market.offer import Offer
 from agent.market.position import Greeks, Position
+from agent.market.request import Request
 from agent.market.snapshot import Quote, Snapshot, Wallet
 from agent.planning.ask import curves_of
+from agent.planning.pending import NOTHING, Pending
 from agent.planning.plan import Plan, plan, search
 from agent.planning.policy import Policy
 from agent.planning.stake import Moves
@@ -88,6 +90,50 @@ class Smooth:
         return abs(size_wad) * self.price_wad // WAD * self.need_ppm // 10**6 + 1 if self.need_ppm else 0
 
 
+@dataclass(frozen=True)
+class Late(Smooth):
+    """The same, filled later by a keeper."""
+
+    wait_s: int = 60
+    request_cost_wad: int = WAD // 2
+
+
+@dataclass(frozen=True)
+class Asking(State):
+    """A venue that knows what was asked of it."""
+
+    requests: tuple[Request, ...] = ()
+
+
+def late_book(seed: int) -> tuple[Snapshot, Moves, Pending]:
+    """The same books with one or two keepers among the venues; some rest, some were asked before."""
+    seen, moves = book(seed)
+    draw = random.Random(f"late {seed}")
+    states: list[Asking] = []
+    for number in range(draw.randint(1, 2)):
+        name = f"late{number}"
+        offer = Late(
+            name,
+            fee_bps=draw.choice([draw.randint(1, 40), draw.randint(30, 90)]),
+            impact=draw.choice([0.0, draw.uniform(0.01, 2)]),
+            most_wad=draw.choice([100 * WAD, draw.randint(1, 6) * WAD]),
+            carry_per_day=draw.choice([0.0, 0.0, draw.uniform(-8, 8)]),
+            is_convex=draw.random() < 0.95,
+            wait_s=draw.choice([30, 300, 10**6]),
+            request_cost_wad=draw.choice([0, WAD // 2, 5 * WAD]),
+        )
+        asked: tuple[Request, ...] = ()
+        if draw.random() < 0.25:
+            at_s = GAS_BLOCK.timestamp_s
+            size_wad = draw.choice([-2, -1, 1, 2]) * WAD
+            asked = (Request(name, "k", offer.market, "ETH", size_wad, PRICE, 0, at_s - 5, at_s + 60),)
+        states.append(Asking(name, (), (), (offer,), (), requests=asked))
+    requests = tuple(request for state in states for request in state.requests)
+    resting = frozenset(state.offers[0].market for state in states if draw.random() < 0.2)
+    pending = Pending(requests, resting=resting)
+    return replace(seen, venues=(*seen.venues, *states)), moves, pending
+
+
 def book(seed: int) -> tuple[Snapshot, Moves]:
     """One to four venues, safe accounts mostly, a delta inside or outside of its band."""
     draw = random.Random(seed)
@@ -129,11 +175,14 @@ def book(seed: int) -> tuple[Snapshot, Moves]:
     return seen, draw.choice([{}, {"ETH": draw.uniform(0, 0.05)}])
 
 
-def searched(seen: Snapshot, judged: Assessment, moves: Moves) -> tuple[Plan, ...] | None:
+def searched(
+    seen: Snapshot, judged: Assessment, moves: Moves, pending: Pending = NOTHING
+) -> tuple[Plan, ...] | None:
     """The slow twin; None where it finds that nothing can be done."""
     writers = {state.venue: write for state in seen.venues}
+    curves = curves_of(POLICY, None)
     try:
-        return search(seen, judged, POLICY, writers, INTENT, moves, curves_of(POLICY, None), time.monotonic)
+        return search(seen, judged, POLICY, writers, INTENT, moves, curves, time.monotonic, pending)
     except PlanInfeasible:
         return None
 
@@ -155,6 +204,37 @@ def test_what_is_decided_without_the_search_is_what_the_search_decides() -> None
     assert decided >= 60
     assert idle >= 40
     assert outside >= 20
+
+
+def test_keepers_among_the_offers_change_nothing_of_that() -> None:
+    decided = idle = 0
+    for seed in range(BOOKS):
+        seen, moves, pending = late_book(seed)
+        judged = assess(seen, BOUNDS)
+        made = swift(seen, judged, POLICY, curves_of(POLICY, None), moves, pending)
+        if made is None:
+            continue
+        assert not pending.requests, seed
+        writers = {state.venue: write for state in seen.venues}
+        quick = plan(seen, judged, POLICY, writers, INTENT, moves, None, time.monotonic, pending)
+        assert quick == searched(seen, judged, moves, pending), seed
+        assert not any(p.naked for p in quick), seed
+        decided += bool(quick)
+        idle += not quick
+    assert decided >= 30
+    assert idle >= 30
+
+
+def test_it_is_undecided_while_a_keeper_is_asked() -> None:
+    asked = 0
+    for seed in range(BOOKS):
+        seen, moves, pending = late_book(seed)
+        if not pending.requests:
+            continue
+        asked += 1
+        judged = assess(seen, BOUNDS)
+        assert swift(seen, judged, POLICY, curves_of(POLICY, None), moves, pending) is None, seed
+    assert asked >= 100
 
 
 def test_it_is_undecided_where_something_else_than_a_delta_is_due() -> None:

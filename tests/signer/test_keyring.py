@@ -13,11 +13,11 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from agent.assembly import signer_of
 from agent.cli.command import run
 from agent.config import load
 from agent.config.custody import USES, SignerSection
 from agent.errors import ConfigInvalid, EvenkeelError, KeyUnreadable, LibraryMissing
+from agent.keyring import signer_of
 from tests.signer import bench as benches
 from tests.signer import service as fake
 from tests.signer.bench import AWS_SECRET, PASSWORD, PIN, Hsm

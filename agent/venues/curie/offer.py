@@ -131,10 +131,11 @@ class CurieOffer:
 
     def _paid_wad(self, size_wad: int) -> int:
         trade = self._swap(-size_wad, MAX_SQRT_X96 - 1)
-        # the pool's fee is taken off what was paid, then the exchange's is put on, stretch by stretch
+        # The pool's fee is taken off what was paid, then the exchange's is put on, stretch by stretch: the
+        # same ones, since of an exact output no fee moves the price.
         notional = mul_div_down(trade.paid, PPM - self.pool_fee_ppm, PPM)
-        replayed = self._swap(-size_wad, MAX_SQRT_X96 - 1, fee_ppm=self.exchange_fee_ppm)
-        fee = sum(step.fee for step in replayed.steps)
+        ppm = self.exchange_fee_ppm
+        fee = sum(mul_div_up(step.paid, ppm, PPM - ppm) for step in trade.steps)
         return notional + fee + 2 * mul_up(trade.unfilled, self.price_wad)
 
     def _received_wad(self, size_wad: int) -> int:
@@ -142,13 +143,13 @@ class CurieOffer:
         fee = sum(mul_div_up(step.received, self.exchange_fee_ppm, PPM) for step in trade.steps)
         return trade.received - fee
 
-    def _swap(self, amount: int, limit_x96: int, fee_ppm: int | None = None) -> Swap:
+    def _swap(self, amount: int, limit_x96: int) -> Swap:
         """``amount`` > 0 sells exactly that much base (the pool's fee on top), < 0 buys exactly that much."""
         return swap(
             self.pool,
             amount,
             zero_for_one=amount > 0,
-            fee_ppm=self.pool_fee_ppm if fee_ppm is None else fee_ppm,
+            fee_ppm=self.pool_fee_ppm,
             limit_x96=limit_x96,
         )
 

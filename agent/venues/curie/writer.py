@@ -6,6 +6,8 @@ A trade names the exact amount of base and bounds the quote, fees included: that
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from agent.errors import PlanInfeasible, VenueUnknown
 from agent.market.intent import Action, AddCollateral, Order, Reduce, RemoveCollateral, Trade
 from agent.values.address import Address
@@ -81,7 +83,7 @@ def _trade(
     expected = 0 if abs(after_wad) < DUST_WAD else after_wad
     size = Term(
         Address(curie.account_balance),
-        CURIE["getTakerPositionSize"].encode(account, market.base_token),
+        _data("getTakerPositionSize", account, market.base_token),
         is_signed=True,
     )
     return Order(
@@ -93,12 +95,18 @@ def _trade(
     )
 
 
+@lru_cache(maxsize=256)
+def _data(function: str, *arguments: str) -> bytes:
+    """The calldata of a check, the same in every plan."""
+    return CURIE[function].encode(*arguments)
+
+
 def margin_check(curie: CurieDeployment, account: Address, multiple_wad: int) -> Check:
     """That account value is at least ``multiple_wad`` times what liquidation asks for."""
-    value = Term(Address(curie.clearing_house), CURIE["getAccountValue"].encode(account), is_signed=True)
+    value = Term(Address(curie.clearing_house), _data("getAccountValue", account), is_signed=True)
     requirement = Term(
         Address(curie.account_balance),
-        CURIE["getMarginRequirementForLiquidation"].encode(account),
+        _data("getMarginRequirementForLiquidation", account),
         is_signed=True,
         multiplier_wad=-multiple_wad,
     )
