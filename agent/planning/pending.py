@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeGuard
+from typing import TypeGuard, cast
 
 from agent.market.intent import Order
 from agent.market.offer import Offer
 from agent.market.request import KeeperOffer, Phase, Request, is_requesting
-from agent.market.snapshot import Snapshot
+from agent.market.snapshot import Snapshot, VenueState
 from agent.planning.policy import Policy
 from agent.values.address import MarketId
 from agent.values.fixed import WAD
@@ -72,7 +72,7 @@ def is_keeper(offer: Offer) -> TypeGuard[KeeperOffer]:
 
 def late_venues(snapshot: Snapshot) -> frozenset[str]:
     """The venues that do nothing in the transaction that asks for it: what is taken out there comes later."""
-    return frozenset(state.venue for state in snapshot.venues if is_requesting(state))
+    return frozenset(cast(VenueState, state).venue for state in snapshot.venues if is_requesting(state))
 
 
 def is_due_back(request: Request, now_s: int) -> bool:

@@ -14,7 +14,7 @@ from typing import Protocol, cast
 
 from agent.chain.rpc import Rpc
 from agent.errors import ReadUnpinned
-from agent.market.request import KeeperVenue, Phase, Request, is_requesting, canonical, open_requests
+from agent.market.request import KeeperVenue, Phase, Request, canonical, is_requesting, open_requests
 from agent.market.snapshot import Snapshot, VenueState
 from agent.market.standing import Access
 from agent.planning.pending import Pending, is_due_back
