@@ -30,9 +30,7 @@ class Question:
         return replace(call, is_direct=True) if self.is_direct else call
 
 
-@dataclass(
-    slots=True
-)  # not frozen: one is made for every look at an answer, and a frozen one is slow to make
+@dataclass(slots=True)  # one is made for every look at an answer, and a frozen one is slow to make
 class Reply:
     """A question and its answer, not yet decoded: each way to read it raises ReadReverted if the contract
     refused and DecodeMismatch if the bytes are not of that shape.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
+from itertools import chain
 
 WINDOW_S = 600
 MOST = 4_096  # heads; a chain of quarter-second blocks is remembered for a quarter of an hour
@@ -28,10 +29,10 @@ class Trail:
 
     def moves(self) -> dict[str, float]:
         """Per asset the whole way between its lowest and highest price, relative to the lowest, >= 0."""
-        assets = dict.fromkeys(asset for _, spot in self._points for asset in spot)
+        spots = [spot for _, spot in self._points]
         found: dict[str, float] = {}
-        for asset in assets:
-            seen = [price for _, spot in self._points if (price := spot.get(asset, 0.0)) > 0]
+        for asset in dict.fromkeys(chain.from_iterable(spots)):
+            seen = [price for spot in spots if (price := spot.get(asset, 0.0)) > 0]
             if seen:
                 found[asset] = max(seen) / min(seen) - 1
         return found

@@ -122,7 +122,7 @@ class Supervisor:
         return self._pass(self._ready(block, heads))
 
     def run(self, heads: Iterator[Block], interval_s: float) -> None:
-        """Until ``stop``. Raises Untrusted and Misconfigured: those halt. Garbage is collected in between.
+        """Until ``stop``. Raises Untrusted and Misconfigured: those halt. Garbage is looked for in between.
 
         A node's odd answer halts only when nothing else came for ODD_ANSWERS cycles; so does a delegation
         that is gone, if we may not renew it.

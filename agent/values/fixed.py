@@ -31,8 +31,9 @@ def div_up(a: int, b: int) -> int:
 
 def div_trunc(a: int, b: int) -> int:
     """a / b rounded toward zero, as the EVM's SDIV."""
-    q = abs(a) // abs(b)
-    return q if (a >= 0) == (b >= 0) else -q
+    if b < 0:
+        a, b = -a, -b
+    return a // b if a >= 0 else -(-a // b)
 
 
 def mul_div_down(a: int, b: int, c: int) -> int:
@@ -47,7 +48,8 @@ def mul_div_up(a: int, b: int, c: int) -> int:
 
 def mul_div_trunc(a: int, b: int, c: int) -> int:
     """a * b / c rounded toward zero."""
-    return div_trunc(a * b, c)
+    product = a * b if c > 0 else -a * b
+    return product // abs(c) if product >= 0 else -(-product // abs(c))
 
 
 def mul_down(a_wad: int, b_wad: int) -> int:

@@ -1,10 +1,10 @@
 """From a block's answers in hand to a signed hedge out: `python -m tests.benchmark.decision`.
 
 Fails on nothing. The book of `book`: 100 margin accounts, 3 venues, 200 options. What the chain answered is
-replayed from memory, block by block, with another price in each, and in bytes that nobody has seen before. Each
-block is timed in several runs over the recording and its least time counts; the percentiles are over blocks. The
-collector does as it does in `run`: it rests while a block is decided. ``decision_each_`` are the percentiles over
-all single passes, without anything taken out; ``decision_cpu_p50_ms`` is in the process's own time.
+replayed from memory, block by block, with another price in each, and in bytes that nobody has seen before.
+Each block is timed in several runs over the recording and its least time counts; the percentiles are over
+blocks. The collector does as it does in `run`: it rests while a block is decided. ``decision_each_`` are the
+percentiles over all single passes, nothing taken out; ``decision_cpu_p50_ms`` is in the process's own time.
 """
 
 from __future__ import annotations

@@ -150,12 +150,13 @@ class CurieMargin:
     def equity_wad(self, prices: Prices, at_s: int) -> int:
         """Account value, rounded down to the settlement token's decimals."""
         total = self.balance_wad + self.owed_wad + self.pending_fee_wad
-        total += sum(other.worth_wad(prices[other.market]) for other in self.collaterals)
+        for other in self.collaterals:
+            total += other.worth_wad(prices[other.market])
         for leg in self.legs:
             total += leg.value_wad(prices[leg.market]) + leg.open_notional_wad
             total -= leg.funding_at(at_s - self.at_s)
-        decimals = self.collateral_token.decimals
-        return rescale_down(rescale_down(total, 18, decimals), decimals, 18)
+        unit = int(10 ** (18 - self.collateral_token.decimals))  # the reader takes no token of more decimals
+        return total // unit * unit
 
     def requirement_wad(self, prices: Prices, at_s: int) -> int:
         """The maintenance share of all positions' absolute value."""
@@ -163,7 +164,10 @@ class CurieMargin:
         return mul_div_down(self._exposure_wad(prices), self.maintenance_ppm, PPM)
 
     def _exposure_wad(self, prices: Prices) -> int:
-        return sum(abs(leg.value_wad(prices[leg.market])) for leg in self.legs)
+        total = 0
+        for leg in self.legs:
+            total += abs(leg.value_wad(prices[leg.market]))
+        return total
 
     def is_liquidatable(self, prices: Prices, at_s: int) -> bool:
         return self.equity_wad(prices, at_s) < self.requirement_wad(prices, at_s)

@@ -72,14 +72,14 @@ class CurieOffer:
 
     @cached_property
     def max_buy_wad(self) -> int:
-        limit = self._limits()[1]
+        limit = self._limits[1]
         if limit <= self.pool.sqrt_x96:
             return 0
         return self._swap(-WHOLE, limit).received
 
     @cached_property
     def max_sell_wad(self) -> int:
-        limit = self._limits()[0]
+        limit = self._limits[0]
         if limit >= self.pool.sqrt_x96:
             return 0
         paid = self._swap(WHOLE, limit).paid
@@ -153,6 +153,7 @@ class CurieOffer:
             limit_x96=limit_x96,
         )
 
+    @cached_property
     def _limits(self) -> tuple[int, int]:
         """The lowest and highest square-root price a trade may leave the pool at, within our shares."""
         share, whole = TICK_SHARE
