@@ -1,7 +1,8 @@
 """How fast the mathematics of options is on one core: `python -m tests.benchmark.pricing`. Fails on nothing.
 
-Price, delta, gamma, vega and theta of a million options against the same by scipy's normal distribution over
-whole arrays and against loops over QuantLib's analytic engine and over plain Python; implied volatilities
+Price, delta, gamma, vega and theta of a million options, as exact as a part of the spot (`plain`) and to the last
+digits of the farthest wing (`Valuer`, "exact"), against the same by scipy's normal distribution over whole
+arrays and against loops over QuantLib's analytic engine and over plain Python; implied volatilities
 against a loop over QuantLib's solver; a volatility slice of 20 strikes, fitted and proven free of arbitrage.
 Every rate is the best of several runs: what else runs on the machine can only slow it down.
 """
@@ -19,7 +20,7 @@ import QuantLib as ql
 from scipy.special import ndtr
 
 from agent.market.instrument import OptionKind
-from agent.pricing import american, black, implied
+from agent.pricing import american, black, implied, plain
 from agent.pricing.repair import fit_svi
 from agent.pricing.smile import Floats, Smile
 from agent.pricing.strip import Strip
@@ -64,16 +65,18 @@ def _greeks() -> dict[str, float]:
     terms = (spot, strike, seconds, vol)
     engine, loop = _engine(), [one[:SOME].tolist() for one in terms]
     best = {
-        "greeks_per_s": MANY / _least(lambda: usual.value(CALL, *terms, RATE, out=out)),
-        "greeks_mixed_per_s": MANY / _least(lambda: usual.value(is_call, *terms, RATE, out=out)),
-        "greeks_all_per_s": MANY / _least(lambda: everything.value(CALL, *terms, RATE, out=all_out)),
-        "greeks_10k_accounts_ms": 1e3 * _least(lambda: usual.value(*book, RATE, out=of_book)),
+        "greeks_per_s": MANY / _least(lambda: plain.usual(True, *terms, RATE, out=out)),
+        "greeks_mixed_per_s": MANY / _least(lambda: plain.usual(is_call, *terms, RATE, out=out)),
+        "greeks_10k_accounts_ms": 1e3 * _least(lambda: plain.usual(*book, RATE, out=of_book)),
+        "greeks_exact_per_s": MANY / _least(lambda: usual.value(CALL, *terms, RATE, out=out)),
+        "greeks_exact_all_per_s": MANY / _least(lambda: everything.value(CALL, *terms, RATE, out=all_out)),
         "greeks_ndtr_per_s": MANY / _least(lambda: _by_ndtr(*terms), 3),
         "greeks_python_per_s": SOME / _least(lambda: [_by_hand(*one) for one in zip(*loop, strict=True)], 3),
         "greeks_quantlib_per_s": SOME / _least(lambda: engine(SOME), 3),
     }
     for peer in ("ndtr", "python", "quantlib"):
         best[f"greeks_vs_{peer}"] = best["greeks_per_s"] / best[f"greeks_{peer}_per_s"]
+        best[f"greeks_exact_vs_{peer}"] = best["greeks_exact_per_s"] / best[f"greeks_{peer}_per_s"]
     return best
 
 

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from agent.chain.column import SUBJECT, Column
 from agent.chain.question import Question, Reply, Row, ask
 from agent.market.instrument import OptionKind
-from agent.pricing import black
+from agent.pricing import black, plain
 from agent.risk.crowd import Flags, Floats, Rows, Way
 from agent.values.address import Address, MarketId
 from agent.values.call import Reading
@@ -243,14 +243,9 @@ def _deltas(
     kinds: Floats, spot: float, strikes: Floats, times_s: Floats, vols: Floats, market: Market
 ) -> Floats:
     """Of one option's owner, at the market's volatility."""
-    found = np.zeros(len(kinds))
-    is_put = kinds == OptionType.SHORT_PUT_QUOTE
-    for kind, chosen in ((OptionKind.PUT, is_put), (OptionKind.CALL, ~is_put)):
-        at = np.flatnonzero(chosen)
-        if len(at):
-            times, rate = np.maximum(times_s[at], 1.0), to_float(market.terms.rate_wad)
-            found[at] = black.value(kind, spot, strikes[at], times, vols[at], rate).delta
-    return found
+    is_call = kinds != OptionType.SHORT_PUT_QUOTE
+    delta: Floats = plain.usual(is_call, spot, strikes, times_s, vols, to_float(market.terms.rate_wad))[1]
+    return delta
 
 
 def _market(lyra: LyraDeployment, at_s: int) -> Reading[Market]:
