@@ -1,10 +1,10 @@
 """How fast the mathematics of options is on one core: `python -m tests.benchmark.pricing`. Fails on nothing.
 
 Price, delta, gamma, vega and theta of a million options: as exact as a part of the spot (`plain`), and to the
-last digits of the farthest wing (`Valuer`, "exact"). Against the same by scipy's normal distribution over whole
-arrays and against loops over QuantLib's analytic engine and over plain Python; implied volatilities against a
-loop over QuantLib's solver; a volatility slice of 20 strikes, fitted and proven free of arbitrage. Every rate is
-the best of several runs: what else runs on the machine can only slow it down.
+last digits of the farthest wing (`Valuer`, "exact"). Against the same by scipy's normal distribution over
+whole arrays and against loops over QuantLib's analytic engine and over plain Python; implied volatilities
+against a loop over QuantLib's solver; a volatility slice of 20 strikes, fitted and proven free of arbitrage.
+Every rate is the best of several runs: what else runs on the machine can only slow it down.
 """
 
 from __future__ import annotations
