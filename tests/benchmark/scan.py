@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import time
@@ -100,7 +99,11 @@ def _venue(deployment: Deployment) -> CurieCrowd:
 
 
 def _peak_mb() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / KIB
+    # not of getrusage, which a child begins with its parent's peak
+    line = next(
+        line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM")
+    )
+    return int(line.split()[1]) / KIB
 
 
 def _again(rpc: Rpc, scan: Scan[object]) -> Sighting:
