@@ -58,7 +58,9 @@ def test_the_same_agent_hedges_on_a_fork_and_the_origin_is_untouched(
         told = ask("run", "--live", "--once", "-c", config, "--json")
         assert told.code == 0, told.err
         assert quantity(fork.node.receipt(str(told.json["sent"]))["status"]) == 1
-        assert abs(net_delta(ask, config)) < 0.05
+        # a part may be left to a keeper, well inside the band; what is asked for makes up for it
+        assert abs(net_delta(ask, config)) < 0.25
+        assert abs(net_delta(ask, config) + asked(ask, config)) < 0.05
 
         after = ask("run", "--live", "--once", "-c", config, "--json")
         assert (after.code, after.json["sent"], after.json["refused"]) == (0, None, [])
@@ -83,6 +85,12 @@ def test_an_agent_configured_for_the_origin_refuses_the_fork(
 def equity(net: Localnet, ask: Ask, folder: Path) -> float:
     config = write_files(net, folder / "origin")
     return cast(float, ask("risk", "-c", config, "--json").json["equity_usd"])
+
+
+def asked(ask: Ask, config: Path) -> float:
+    """What keepers are still to fill."""
+    waiting = cast(list[dict[str, str]], ask("positions", "-c", config, "--json").json["requests"])
+    return sum(float(one["size"]) - float(one["filled"]) for one in waiting)
 
 
 def net_delta(ask: Ask, config: Path) -> float:
